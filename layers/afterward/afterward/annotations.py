@@ -1,0 +1,124 @@
+"""Which annotations can travel in a message, decided without building a schema: this runs when a task is declared."""
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import ipaddress
+import pathlib
+import re
+import typing
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from afterward.errors import UsageError
+
+_VALUES = (
+    bool,
+    int,
+    float,
+    str,
+    bytes,
+    type(None),
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    fractions.Fraction,
+    enum.Enum,
+    uuid.UUID,
+    pathlib.PurePath,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    re.Pattern,
+)
+
+_INSTEAD = {
+    "UploadFile": "store the file in S3 and pass its key",
+    "Request": "pass the values that the task needs from it",
+    "HTTPConnection": "pass the values that the task needs from it",
+    "WebSocket": "pass the values that the task needs from it",
+    "Response": "a job runs after the response has left",
+    "BackgroundTasks": "a task adds no tasks of the request; chain them where they are added",
+}
+"""Classes of the web process by name, so that Starlette need not be imported to know them."""
+
+_NO_SHAPE = {
+    Any: "Any says nothing about what travels; name the type, or use pydantic.JsonValue",
+    object: "object says nothing about what travels; name the type, or use pydantic.JsonValue",
+    typing.Callable: "a function cannot travel; pass its name or an enum",
+    Callable: "a function cannot travel; pass its name or an enum",
+}
+
+
+def refusal(annotation: Any) -> str | None:
+    """Return why a value of this annotation cannot travel, and what to do instead; None where it can."""
+    return next(_refusals(annotation, set()), None)
+
+
+def _refusals(annotation: Any, seen: set[int]) -> Iterator[str]:
+    if id(annotation) in seen or isinstance(annotation, str | typing.ForwardRef):
+        return
+    seen.add(id(annotation))
+    origin = get_origin(annotation)
+    if origin in {Literal, re.Pattern}:
+        return
+    if origin is Annotated:
+        yield from _refusals(get_args(annotation)[0], seen)
+    elif reason := _hashable_lookup(origin or annotation):
+        yield reason
+    elif origin is not None:
+        for argument in get_args(annotation):
+            if argument is not Ellipsis:
+                yield from _refusals(argument, seen)
+    elif hasattr(annotation, "__value__"):
+        yield from _refusals(annotation.__value__, seen)
+    elif hasattr(annotation, "__supertype__"):
+        yield from _refusals(annotation.__supertype__, seen)
+    elif isinstance(annotation, type):
+        yield from _class_refusals(annotation, seen)
+
+
+def _hashable_lookup(annotation: Any) -> str | None:
+    try:
+        return _NO_SHAPE.get(annotation)
+    except TypeError:
+        return None
+
+
+def _class_refusals(cls: type, seen: set[int]) -> Iterator[str]:
+    if issubclass(cls, list | dict | tuple | set | frozenset) and not _fields(cls):
+        yield f"a bare {cls.__name__} says nothing about what is in it; write {cls.__name__}[...]"
+    elif issubclass(cls, _VALUES):
+        return
+    elif (instead := _of_the_web(cls)) is not None:
+        yield f"{cls.__name__} belongs to the request, which is over when the job runs; {instead}"
+    elif (nested := _fields(cls)) is not None:
+        for annotation in nested:
+            yield from _refusals(annotation, seen)
+    elif not hasattr(cls, "__get_pydantic_core_schema__"):
+        yield (
+            f"{cls.__name__} cannot travel in a message; pass its id or its data, "
+            "and open it inside the task with afterward.Depends"
+        )
+
+
+def _of_the_web(cls: type) -> str | None:
+    web = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in {"starlette", "fastapi"}]
+    return next((_INSTEAD[base.__name__] for base in web if base.__name__ in _INSTEAD), None)
+
+
+def _fields(cls: type) -> list[Any] | None:
+    """Return the annotations of a model, dataclass, TypedDict or NamedTuple; None for any other class."""
+    if hasattr(cls, "model_fields"):
+        return [field.annotation for field in cls.model_fields.values()]
+    if not (dataclasses.is_dataclass(cls) or typing.is_typeddict(cls) or hasattr(cls, "_fields")):
+        return None
+    try:
+        return list(typing.get_type_hints(cls, include_extras=True).values())
+    except NameError as error:
+        raise UsageError(f"{cls.__name__}: {error}; annotations must be resolvable where the task is declared") from None

@@ -1,0 +1,45 @@
+"""The one botocore session: clients with short timeouts, and what an error of theirs means for a job.
+
+Clients come from botocore itself, since boto3's own layer is import time that buys nothing here. A gateway gives a
+request 30 seconds; the timeouts below leave a refused publish an answer well before that.
+"""
+
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from afterward.errors import Unavailable
+
+CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=1.5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    # Requests are built by this library and covered by its tests; checking them again is a third of botocore's time.
+    parameter_validation=False,
+)
+
+_REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
+
+
+@cache
+def session() -> botocore.session.Session:
+    return botocore.session.get_session()
+
+
+@cache
+def client(service: str) -> Any:
+    """Return the process's client of a service; they share one session, since a second session costs 70 ms."""
+    return session().create_client(service, config=CONFIG)
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def refused_by(service: str, error: ClientError | BotoCoreError) -> Unavailable:
+    """Name the service and the kind of its refusal; the details go to the log, by the exception's cause."""
+    kind = code_of(error) if isinstance(error, ClientError) else type(error).__name__
+    return Unavailable(f"{service} did not take the request ({kind})", retry_after=30 if kind in _REFUSED else 2)

@@ -1,0 +1,69 @@
+"""Errors as problem+json (RFC 9457). `install(app)` adds the handlers and nothing else."""
+
+import http
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from afterward.errors import IdTaken, Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem details object; `extension` members stand beside RFC 9457's own."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **extension: Any
+    ) -> None:
+        title = http.HTTPStatus(status).phrase
+        body = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extension
+        super().__init__(body, status, dict(headers) if headers else None)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error that reaches the app as problem+json."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(IdTaken, _taken)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _http(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type that Starlette's signature leaves open
+    detail = error.detail if isinstance(error.detail, str) else http.HTTPStatus(error.status_code).phrase
+    return ProblemResponse(error.status_code, detail, headers=error.headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    places = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+    named = "; ".join(f"{'.'.join(str(part) for part in place['loc'])}: {place['msg']}" for place in places[:5])
+    return ProblemResponse(422, f"The request is not valid: {named}", errors=places)
+
+
+async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, Unavailable)  # noqa: S101 - as above
+    logger.error("refused: the job could not be stored", exc_info=error)
+    return ProblemResponse(
+        503,
+        "The task could not be stored, so nothing of it will run. Please try again.",
+        headers={"Retry-After": str(math.ceil(error.retry_after))},
+    )
+
+
+async def _taken(_request: Request, _error: Exception) -> ProblemResponse:
+    return ProblemResponse(409, "Task with this ID already exists")
+
+
+async def _unexpected(_request: Request, _error: Exception) -> ProblemResponse:
+    return ProblemResponse(500, "The server met an unexpected error; it has been logged.")

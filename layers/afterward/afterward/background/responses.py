@@ -1,0 +1,27 @@
+"""202 Accepted, as every route that adds a task answers it."""
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from afterward.job import Job
+
+
+class Accepted(BaseModel):
+    """The job is durable: it will run, or its record will say why not."""
+
+    message: str = Field(examples=["Email will be sent in the background"])
+    task_id: str = Field(description="Names the job in the status routes.", examples=["5f2f4a38-4b0c-4c8e-9c0e-4f6f9d3f7b61"])
+    check_progress_url: str = Field(examples=["/task-progress/5f2f4a38-4b0c-4c8e-9c0e-4f6f9d3f7b61"])
+
+
+def accepted(job: Job, *, message: str) -> Accepted:
+    """Return the body of the 202; `Location` is set by `BackgroundTasks` itself."""
+    return Accepted(message=message, task_id=job.id, check_progress_url=job.progress_url)
+
+
+def accepted_response(job: Job, *, message: str, headers: dict[str, str] | None = None, **extra: Any) -> JSONResponse:
+    """Return the whole 202 for an endpoint that answers with a Response of its own, `Location` included."""
+    body = accepted(job, message=message).model_dump() | extra
+    return JSONResponse(body, 202, {"Location": job.status_url} | (headers or {}))

@@ -1,0 +1,136 @@
+"""A task's arguments on their way into a message and out of it again.
+
+One schema for a task's whole signature, built by Pydantic on first use. What is added is read back at once
+(`decode(encode(x)) == x`), so what the task gets is what the caller passed, or the caller is told.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+from afterward.annotations import refusal
+from afterward.errors import BadMessage, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+    from afterward.envelope import Json
+
+REVEAL = {"afterward": "envelope"}
+"""The serialisation context in which masked types show their clear value: a mail must not go to a mask."""
+
+
+class Codec:
+    """Reads and writes the arguments of one signature. `label` names the task in errors."""
+
+    def __init__(self, label: str, signature: inspect.Signature) -> None:
+        self._label = label
+        self._signature = signature
+
+    def encode(self, *args: Any, **kwargs: Any) -> dict[str, "Json"]:
+        """Return the arguments as JSON values by name, defaults included; raise UsageError where they do not fit."""
+        bound = self._bind(*args, **kwargs)
+        encoded = self._dump(bound.arguments)
+        try:
+            decoded = self._load(encoded)
+        except BadMessage as error:
+            raise UsageError(f"{self._label}: {error}") from None
+        for name, value in bound.arguments.items():
+            if decoded[name] != value:
+                raise UsageError(
+                    f"{self._label}: argument `{name}` would not arrive as it was passed: "
+                    f"{type(value).__name__} comes back as {type(decoded[name]).__name__}, or with another value"
+                )
+        return encoded
+
+    def decode(self, arguments: Mapping[str, "Json"]) -> inspect.BoundArguments:
+        """Validate what a message carries; raise BadMessage with the places that do not fit, without their values."""
+        return inspect.BoundArguments(self._signature, self._load(arguments))  # type: ignore[arg-type]
+
+    def _bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"{self._label}: {error}") from None
+        bound.apply_defaults()
+        return bound
+
+    def _dump(self, arguments: Mapping[str, Any]) -> dict[str, "Json"]:
+        from pydantic_core import PydanticSerializationError  # noqa: PLC0415 - built on first use, see the module
+
+        try:
+            text = self._adapter.dump_json(dict(arguments), context=REVEAL, warnings="none")
+        except PydanticSerializationError as error:
+            raise UsageError(f"{self._label}: an argument does not fit its annotation: {_first_line(error)}") from None
+        encoded: dict[str, Json] = json.loads(text)
+        return encoded
+
+    def _load(self, arguments: Mapping[str, "Json"]) -> dict[str, Any]:
+        from pydantic import ValidationError  # noqa: PLC0415 - built on first use, see the module
+
+        try:
+            # Through JSON text, since Pydantic reads tuples, bytes and dates from JSON where it would not from Python.
+            return dict(self._adapter.validate_json(json.dumps(arguments)))
+        except ValidationError as error:
+            raise BadMessage(f"invalid arguments: {_places(error)}") from None
+
+    @cached_property
+    def _adapter(self) -> "TypeAdapter[dict[str, Any]]":
+        from pydantic import ConfigDict, PydanticUserError, TypeAdapter, with_config  # noqa: PLC0415 - see the module
+        from typing_extensions import TypedDict  # noqa: PLC0415 - the one that Pydantic takes before Python 3.12
+
+        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc,operator]
+        try:
+            return TypeAdapter(with_config(ConfigDict(extra="forbid"))(shape))
+        except PydanticUserError as error:
+            raise UsageError(f"{self._label}: {_first_line(error)}") from None
+
+
+def travelling_signature(label: str, function: Callable[..., Any], injected: object) -> inspect.Signature:
+    """Return the part of a function's signature that travels, annotations resolved; refuse what cannot."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise UsageError(f"{label}: {error}; annotations must be resolvable where the task is declared") from None
+    parameters = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.default is injected:
+            continue
+        if parameter.name not in hints:
+            raise UsageError(f"{label}: parameter `{parameter.name}` needs an annotation: it says how the value travels")
+        if reason := refusal(hints[parameter.name]):
+            raise UsageError(f"{label}: parameter `{parameter.name}`: {reason}")
+        parameters.append(parameter.replace(annotation=hints[parameter.name]))
+    return inspect.Signature(parameters)
+
+
+def _travelling(parameter: inspect.Parameter) -> Any:
+    annotation = _revealed(parameter.annotation)
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return tuple[annotation, ...]
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return dict[str, annotation]
+    return annotation
+
+
+def _revealed(annotation: Any) -> Any:
+    """Make Pydantic's own secrets clear in the envelope; nested in a model they are refused by the round trip."""
+    from pydantic import PlainSerializer, SecretBytes, SecretStr  # noqa: PLC0415 - see the module
+
+    if annotation in (SecretStr, SecretBytes):
+        return Annotated[annotation, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
+    origin = get_origin(annotation)
+    if origin is Annotated or not get_args(annotation) or not hasattr(origin, "__class_getitem__"):
+        return annotation
+    return origin[tuple(_revealed(argument) for argument in get_args(annotation))]
+
+
+def _places(error: "ValidationError") -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"`{'.'.join(str(part) for part in one['loc'])}`: {one['msg']}" for one in found[:5])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

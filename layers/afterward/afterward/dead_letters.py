@@ -1,0 +1,127 @@
+"""What could not be done is kept, and its record says so: the handler of the dead-letter queue.
+
+Messages come here by a worker's own decision (with the reason beside them), or by SQS itself when a message was received
+too often without ever being settled (a broken deploy).
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from afterward import log
+from afterward.backend import Backend, backend
+from afterward.clock import timestamp
+from afterward.envelope import Envelope, dumps
+from afterward.errors import BadMessage
+from afterward.event import Context, GiveBack, Response, settle_all
+from afterward.handover import hand_over
+from afterward.job import Status
+from afterward.parcel import unpack
+from afterward.queues import Incoming
+from afterward.records import Held, Record, Written, queued
+from afterward.settings import on_lambda
+
+logger = logging.getLogger(__name__)
+
+
+class DeadLetters:
+    """Archives dead letters in S3 under `archive/<owner>/<job>/<run>.json`, and what is no envelope under `archive/unreadable/`."""
+
+    def __init__(self) -> None:
+        self._using: Backend | None = None
+        if on_lambda():
+            log.configure()
+            self._using = backend()
+
+    def __call__(self, event: Mapping[str, Any], context: Context) -> Response:
+        """Settle a batch of the dead-letter queue; messages that cannot be archived now stay on it."""
+        return self.run(event, context, self._using or backend())
+
+    def run(self, event: Mapping[str, Any], context: Context, using: Backend) -> Response:
+        """Do the same with a backend of the caller's choice."""
+        with log.context(request_id=context.aws_request_id):
+            return settle_all(event, lambda message: DeadLetter(using, message).settle())
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message of the dead-letter queue."""
+
+    backend: Backend
+    message: Incoming
+
+    def settle(self) -> None:
+        """Archive the message and finish its record; raise GiveBack where an attempt of the job still runs."""
+        try:
+            envelope = unpack(self.message.body, self.backend.blobs)
+        except BadMessage as bad:
+            about = {"reason": self._reason or str(bad), "error": self._error}
+            self._archive(f"unreadable/{self._first_id}", self.message.body, about)
+            logger.error("archived a message that is no job: %s", bad)
+            return
+        with log.context(job_id=envelope.id, task=envelope.task):
+            self._settle(envelope, self.backend.records.get(envelope.owner, envelope.id))
+
+    def _settle(self, envelope: Envelope, record: Record | None) -> None:
+        now = self.backend.clock.now()
+        if record is not None and record.run != envelope.run:
+            logger.info("dropped: the message is of run %d, the job of run %d", envelope.run, record.run)
+            return
+        if record is not None and record.held(now):
+            self.backend.queues.put_off_dead_letter(self.message, record.lease - now + 1)
+            raise GiveBack
+        if record is not None and record.status.final and not record.owes:
+            hand_over(self.backend, envelope, record.status, again=True)
+            return
+        reason = (record.reason if record and record.owes else None) or self._reason or self._worn_out
+        name = f"{envelope.owner}/{envelope.id}/{envelope.run}"
+        self._archive(name, dumps(envelope), self._about(envelope, record, reason))
+        self._finish(envelope, record, reason)
+        hand_over(self.backend, envelope, Status.FAILED, again=True)
+        logger.error("archived: %s", reason)
+
+    def _finish(self, envelope: Envelope, record: Record | None, reason: str) -> None:
+        now = self.backend.clock.now()
+        changes = {"owes": "", "status": Status.FAILED, "lease": 0.0, "reason": reason, "message": f"Task failed: {reason}"}
+        if record is None:
+            fresh = queued(envelope, envelope, limit=1, shards=self.backend.shards, now=now)
+            outcome: Written | Held = self.backend.records.add(fresh.changed(now, **changes))
+        else:
+            outcome = self.backend.records.swap(record, record.changed(now, **changes))
+        if isinstance(outcome, Held):
+            # Somebody wrote in between: look again at the next delivery.
+            raise GiveBack
+
+    def _archive(self, name: str, body: str, about: dict[str, Any]) -> None:
+        letter = {"archived": timestamp(self.backend.clock.now()), "message": self._first_id, "body": body}
+        self.backend.blobs.put_once(f"archive/{name}.json", json.dumps(letter | about))
+
+    def _about(self, envelope: Envelope, record: Record | None, reason: str) -> dict[str, Any]:
+        return {
+            "owner": envelope.owner,
+            "job": envelope.id,
+            "task": envelope.task,
+            "run": envelope.run,
+            "attempts": record.attempt if record else 0,
+            "reason": reason,
+            "error": self._error,
+        }
+
+    @property
+    def _first_id(self) -> str:
+        """The id under which the message failed first: a repeat of the same dead letter has another one of its own."""
+        return self.message.attributes.get("message", self.message.id)
+
+    @property
+    def _reason(self) -> str:
+        return self.message.attributes.get("reason", "")
+
+    @property
+    def _error(self) -> str:
+        return self.message.attributes.get("error", "") or "NeverSettled"
+
+    @property
+    def _worn_out(self) -> str:
+        return "the message was received too often without an attempt being settled; see the logs of the task's function"

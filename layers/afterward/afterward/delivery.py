@@ -1,0 +1,235 @@
+"""One message at its worker: claimed, run, and brought to the state that its record then shows.
+
+Every decision is written to the record before the message is touched, so that whatever happens in between is made good by
+the next delivery.
+"""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from afterward import log
+from afterward.errors import BadMessage, Continue, Discard, Retry, Stopped
+from afterward.event import GiveBack
+from afterward.handover import hand_over
+from afterward.job import Job, Status
+from afterward.lease import Lease
+from afterward.parcel import pack, unpack
+from afterward.progress import Progress
+from afterward.records import Claim, Record, Written, queued
+
+if TYPE_CHECKING:
+    from afterward.backend import Backend
+    from afterward.declaration import Task
+    from afterward.envelope import Envelope
+    from afterward.execution import Execution
+    from afterward.queues import Incoming
+
+logger = logging.getLogger(__name__)
+
+COMPLETED = "Task completed successfully"
+"""What a finished job says unless its task reported a message itself (FastAPI's example)."""
+
+REASON_LIMIT = 500
+"""Characters of a failure's reason that the record keeps."""
+
+LONG_TASK = 30.0
+LEASE_MARGIN = 10.0
+"""Seconds: a task that may run longer puts its message off to the end of its lease and so much more, so that a killed
+worker is replaced soon, and not only after six times the function's timeout."""
+
+LEG_RECEIVES = 100
+LEG_AGE = 7 * 86_400 / 4
+"""After so many receives, or a quarter of the queue's retention, a continued job goes on as a new message."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`deadline` is when the invocation ends, in seconds since the epoch."""
+
+    task: "Task[...]"
+    execution: "Execution"
+    backend: "Backend"
+    message: "Incoming"
+    deadline: float
+
+    def settle(self) -> None:
+        """Do all that this message asks for; raise GiveBack where it has to come again, Unavailable where a service failed."""
+        try:
+            envelope = self._envelope
+        except BadMessage as bad:
+            logger.error("the message can never run: %s", bad)
+            self.backend.queues.bury(self.message, str(bad), "BadMessage")
+            return
+        with log.context(job_id=envelope.id):
+            self._wait_until(envelope.not_before)
+            outcome = self.backend.records.claim(self._claim())
+            if isinstance(outcome, Written):
+                self._run(outcome.record)
+            else:
+                self._refused(outcome.record)
+
+    @cached_property
+    def _envelope(self) -> "Envelope":
+        from afterward.declaration import REGISTRY  # noqa: PLC0415 - declaration imports the worker, which imports this
+
+        envelope = unpack(self.message.body, self.backend.blobs)
+        if REGISTRY.get(envelope.task) is not self.task:
+            raise BadMessage(f"the worker of {self.task.name} got a job of the task {envelope.task!r}, which it does not know")
+        return envelope
+
+    @property
+    def _now(self) -> float:
+        return self.backend.clock.now()
+
+    def _claim(self) -> Claim:
+        now = self._now
+        limit, shards = self.task.max_attempts, self.backend.shards
+        fresh = queued(self._envelope, self._envelope, limit=limit, shards=shards, now=now)
+        return Claim(fresh=fresh, now=now, lease=self.deadline)
+
+    def _run(self, record: Record) -> None:
+        lease = Lease(self.backend.records, self.backend.clock, record)
+        progress = Progress(
+            lease.write, clock=self.backend.clock, deadline=self.deadline, floor=record.progress, saved=record.checkpoint
+        )
+        if self.deadline - self._now > LONG_TASK:
+            self._put_off(self.deadline - self._now + LEASE_MARGIN)
+        try:
+            self._execute(record, progress)
+        except Continue:
+            self._go_on(lease, progress.pending())
+        except Stopped:
+            self._stopped(lease)
+        except (Discard, BadMessage) as error:
+            self._fail(lease, progress.pending(), error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its failure, not the worker's
+            self._failed_attempt(lease, progress.pending(), error)
+        else:
+            self._complete(lease, progress.pending())
+
+    def _execute(self, record: Record, progress: Progress) -> None:
+        arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
+        remaining = self.deadline - self._now
+        given = {Progress: progress, Job: Job(record.id, self.task.name, record.created)}
+        self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
+
+    def _complete(self, lease: Lease, pending: dict[str, Any]) -> None:
+        final = {"status": Status.COMPLETED, "lease": 0.0, "checkpoint": None, "reason": None}
+        if self._end(lease, {"message": COMPLETED} | pending | final):
+            logger.info("completed")
+            hand_over(self.backend, self._envelope, Status.COMPLETED)
+
+    def _fail(self, lease: Lease, pending: dict[str, Any], error: BaseException) -> None:
+        logger.error("failed: the job is not tried again", exc_info=error)
+        reason = reason_of(error)
+        if self._end(lease, pending | failed(reason)):
+            self._bury(reason, type(error).__name__)
+
+    def _failed_attempt(self, lease: Lease, pending: dict[str, Any], error: BaseException) -> None:
+        record = lease.record
+        if record.attempt >= record.limit:
+            self._fail(lease, pending, error)
+            return
+        asked = error.delay if isinstance(error, Retry) else None
+        delay = self.task.backoff.delay(record.attempt, self.backend.clock.jitter) if asked is None else asked
+        reason = reason_of(error)
+        logger.warning("attempt %d of %d failed, the next one in %.1f s", record.attempt, record.limit, delay, exc_info=error)
+        waiting = {
+            "status": Status.QUEUED,
+            "lease": 0.0,
+            "not_before": self._now + delay,
+            "reason": reason,
+            "message": f"Attempt {record.attempt} of {record.limit} failed, trying again: {reason}",
+        }
+        if self._end(lease, pending | waiting):
+            self._give_back(delay)
+
+    def _go_on(self, lease: Lease, pending: dict[str, Any]) -> None:
+        """Leave the rest to another invocation: an attempt that made progress and ended in time does not count."""
+        waiting = {"status": Status.QUEUED, "lease": 0.0, "not_before": 0.0, "limit": lease.record.limit + 1}
+        if not self._end(lease, pending | waiting):
+            return
+        logger.info("goes on in another invocation")
+        if self.message.receives < LEG_RECEIVES and self._now - self.message.sent < LEG_AGE:
+            self._give_back(0)
+        following = dataclasses.replace(self._envelope, leg=self._envelope.leg + 1, not_before=0.0)
+        self.backend.queues.send([pack(following, self.backend.blobs)])
+
+    def _end(self, lease: Lease, changes: dict[str, Any]) -> bool:
+        """Write the attempt's end; where the record has moved on without it, do what that asks for instead."""
+        try:
+            lease.end(changes, self.deadline)
+        except Stopped:
+            self._stopped(lease)
+            return False
+        return True
+
+    def _stopped(self, lease: Lease) -> None:
+        logger.warning("stopped: the record belongs to somebody else by now")
+        self._refused(lease.lost)
+
+    def _refused(self, stands: Record | None) -> None:
+        """Do what a message asks for whose job is not this attempt's to run."""
+        if stands is None or stands.run < self._envelope.run:
+            self._give_back(1)
+        if stands.run > self._envelope.run:
+            logger.info("dropped: the message is of an older run")
+        elif stands.status.final:
+            self._pay(stands)
+        elif stands.held(self._now):
+            self._give_back(stands.lease - self._now + 1)
+        elif stands.attempt >= stands.limit:
+            self._give_up(stands)
+        else:
+            self._give_back(max(1.0, stands.not_before - self._now))
+
+    def _pay(self, stands: Record) -> None:
+        """Repeat what a final job still owes: its dead letter, and its successor's message."""
+        if stands.status is Status.FAILED and stands.owes:
+            self.backend.queues.bury(self.message, stands.reason or "", "")
+        hand_over(self.backend, self._envelope, stands.status, again=True)
+        logger.info("dropped: the job is %s already", stands.status)
+
+    def _give_up(self, stands: Record) -> None:
+        """Fail a job whose last attempt never came to its end."""
+        reason = "the last attempt did not come to its end: the function timed out, ran out of memory or was killed"
+        lease = Lease(self.backend.records, self.backend.clock, stands)
+        logger.error("failed: %s", reason)
+        if self._end(lease, failed(reason)):
+            self._bury(reason, "AttemptLost")
+
+    def _bury(self, reason: str, error: str) -> None:
+        self.backend.queues.bury(self.message, reason, error)
+        hand_over(self.backend, self._envelope, Status.FAILED)
+
+    def _wait_until(self, not_before: float) -> None:
+        if not_before > self._now:
+            self._give_back(not_before - self._now)
+
+    def _give_back(self, seconds: float) -> NoReturn:
+        self._put_off(seconds)
+        raise GiveBack
+
+    def _put_off(self, seconds: float) -> None:
+        self.backend.queues.put_off(self.task.name, self.message, seconds)
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """Return the fields of a failed job; its dead letter is owed until it is archived."""
+    return {
+        "status": Status.FAILED,
+        "lease": 0.0,
+        "reason": reason,
+        "message": f"Task failed: {reason}",
+        "owes": "archive",
+    }
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line why a job failed: the exception's own words, or its type where it has none."""
+    text = " ".join(str(error).split())
+    named = text if isinstance(error, Discard | BadMessage | Retry) else f"{type(error).__name__}: {text}".rstrip(": ")
+    return (named or type(error).__name__)[:REASON_LIMIT]

@@ -1,0 +1,52 @@
+"""An attempt's hold on its record: every write is refused once the record has moved on without it."""
+
+from typing import Any
+
+from afterward.clock import Clock
+from afterward.errors import Stopped, Unavailable
+from afterward.records import Record, Records, Written
+
+
+class Lease:
+    """`record` is the version that this attempt wrote last; `lost` what it met when it was refused."""
+
+    def __init__(self, records: Records, clock: Clock, record: Record) -> None:
+        self.record = record
+        self.lost: Record | None = None
+        self._records = records
+        self._clock = clock
+        self._unsure: set[str] = set()
+
+    def write(self, changes: dict[str, Any]) -> None:
+        """Write fields, or raise Stopped where somebody else wrote since, or Unavailable where nothing is known."""
+        new = self.record.changed(self._clock.now(), **changes)
+        try:
+            outcome = self._records.swap(self.record, new)
+        except Unavailable:
+            self._unsure.add(new.nonce)
+            raise
+        if isinstance(outcome, Written):
+            self.record = outcome.record
+            return
+        stands = outcome.record
+        if stands is not None and stands.nonce in self._unsure:
+            # An earlier write of ours whose reply never came: it took place, so the lease is still ours.
+            self.record = stands
+            self.write(changes)
+            return
+        self.lost = stands
+        raise Stopped(f"the record is {stands.status if stands else 'gone'}")
+
+    def end(self, changes: dict[str, Any], deadline: float) -> None:
+        """Write the attempt's last word, again and again while there is time: the work is done and must be known."""
+        pause = 0.1
+        while True:
+            try:
+                self.write(changes)
+            except Unavailable:
+                if self._clock.now() + 2 * pause + 1 > deadline:
+                    raise
+                self._clock.sleep(pause / 2 + self._clock.jitter(pause / 2))
+                pause *= 2
+            else:
+                return

@@ -1,0 +1,20 @@
+"""Envelopes on their way into a message: those too large for one lie in S3, and the message points at them."""
+
+from afterward.envelope import Envelope, dumps, loads, pointer, stored_at
+from afterward.queues import ATTRIBUTES, MESSAGE_LIMIT, Blobs, Outgoing
+
+
+def pack(envelope: Envelope, blobs: Blobs, delay: float = 0.0) -> Outgoing:
+    """Return the message of an envelope, storing its body first where SQS would refuse it."""
+    body = dumps(envelope)
+    if len(body.encode()) > MESSAGE_LIMIT - ATTRIBUTES:
+        key = f"envelopes/{envelope.owner}/{envelope.id}/{envelope.run}-{envelope.leg}.json"
+        blobs.put(key, body)
+        body = pointer(key)
+    return Outgoing(envelope.task, body, envelope.group or envelope.owner, delay)
+
+
+def unpack(body: str, blobs: Blobs) -> Envelope:
+    """Return the envelope of a message, or raise BadMessage with the reason why there is none."""
+    key = stored_at(body)
+    return loads(body if key is None else blobs.get(key))

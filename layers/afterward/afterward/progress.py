@@ -1,0 +1,168 @@
+"""How far a job is, and where it goes on when its invocation ends before the work does."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+from afterward.clock import Clock, SystemClock, Timer
+from afterward.errors import Continue, Stopped
+
+INTERVAL = 1.0
+"""Seconds between two writes of progress; the last report is always written, at the latest with the job's end."""
+
+CHECKPOINT_LIMIT = 262_144
+"""Bytes of a checkpoint: it shares DynamoDB's 400 KB with the rest of the record."""
+
+T = TypeVar("T")
+Write = Callable[[dict[str, Any]], None]
+"""Writes fields of the record; raises `errors.Stopped` where it no longer belongs to this attempt."""
+
+
+class Progress:
+    """Injected by type: `progress: Progress = injected`.
+
+    `write` takes what is to be stored, `deadline` (seconds since the epoch) is when the invocation ends, `floor` what an
+    earlier attempt has reported already, and `saved` its checkpoint.
+    """
+
+    def __init__(
+        self,
+        write: Write = lambda _changes: None,
+        *,
+        clock: Clock | None = None,
+        deadline: float = float("inf"),
+        floor: int = 0,
+        saved: str | None = None,
+    ) -> None:
+        self._write = write
+        self._clock = clock or SystemClock()
+        self._started = self._clock.now()
+        self._deadline = deadline
+        self._done = floor
+        self._pending: dict[str, Any] = {}
+        self._written_at = float("-inf")
+        self._timer: Timer | None = None
+        self._stopped: Stopped | None = None
+        self._lock = threading.RLock()
+        restored: dict[str, Any] = json.loads(saved) if saved else {}
+        self._state: Any = restored.get("state")
+        self._tracks: list[int] = restored.get("tracks", [])
+        self._opened = 0
+        self._longest = 0.0
+
+    @property
+    def state(self) -> Any:
+        """What `checkpoint` saved last, in this attempt or an earlier one; None where nothing was saved."""
+        return self._state
+
+    @property
+    def done(self) -> int:
+        """How much was reported so far, earlier attempts included."""
+        return self._done
+
+    def report(self, done: int, total: int | None = None, message: str | None = None) -> None:
+        """Say that `done` of `total` units are finished, and what is happening.
+
+        Written about once a second, and the last report always; never goes backwards, so a second attempt that starts
+        anew shows what the first one reached until it gets there itself. Ends the attempt of a cancelled job.
+        """
+        if done < 0 or (total is not None and (total < 0 or done > total)):
+            raise ValueError(f"progress needs 0 <= done <= total, got done={done}, total={total}")
+        with self._lock:
+            self._done = max(self._done, done)
+            changes = {"progress": self._done, "total": total, "message": message}
+            self._pending |= {name: value for name, value in changes.items() if value is not None}
+            self._flush_when_due()
+
+    def track(self, iterable: Iterable[T], total: int | None = None) -> Iterator[T]:
+        """Yield the items and count those that are done; resume behind them when the job goes on in another invocation.
+
+        The iterable must give the same items in the same order each time. `total` is taken from its length if it has one.
+        """
+        if total is None and hasattr(iterable, "__len__"):
+            total = len(iterable)
+        track, self._opened = self._opened, self._opened + 1
+        self._tracks += [0] * (self._opened - len(self._tracks))
+        return self._counted(islice(iterable, self._tracks[track], None), track, total)
+
+    def checkpoint(self, state: Any) -> None:
+        """Store `state` (anything that JSON can say) now: the next attempt finds it in `progress.state`.
+
+        When little of the invocation's time is left, this ends it, and the job goes on in another one.
+        """
+        with self._lock:
+            self._state = state
+            self._pending["checkpoint"] = self._checkpoint()
+            self._flush()
+        self._continue_when_late()
+
+    def pending(self) -> dict[str, Any]:
+        """Return what is not written yet, and write nothing any more: whoever ends the attempt stores it with its end."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._write = _closed
+            pending, self._pending = self._pending, {}
+            return pending
+
+    def _counted(self, items: Iterator[T], track: int, total: int | None) -> Iterator[T]:
+        for item in items:
+            began = self._clock.now()
+            yield item
+            self._longest = max(self._longest, self._clock.now() - began)
+            with self._lock:
+                self._tracks[track] += 1
+                self._pending["checkpoint"] = self._checkpoint()
+                self.report(self._tracks[track], total)
+            if total is None or self._tracks[track] < total:
+                self._continue_when_late()
+
+    def _continue_when_late(self) -> None:
+        """Stop in time for another item like the longest so far, and for the writes that end an attempt."""
+        reserve = min(2.0, 0.2 * (self._deadline - self._started))
+        if self._clock.now() + self._longest + reserve > self._deadline:
+            raise Continue
+
+    def _checkpoint(self) -> str:
+        try:
+            text = json.dumps({"state": self._state, "tracks": self._tracks}, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a checkpoint must be JSON: {error}") from None
+        if len(text.encode()) > CHECKPOINT_LIMIT:
+            raise ValueError(f"a checkpoint holds at most {CHECKPOINT_LIMIT} bytes; keep the rest in S3 and its key here")
+        return text
+
+    def _flush_when_due(self) -> None:
+        wait = self._written_at + INTERVAL - self._clock.now()
+        if wait <= 0:
+            self._flush()
+        elif self._stopped is not None:
+            raise self._stopped
+        elif self._timer is None:
+            self._timer = self._clock.call_later(wait, self._flush_late)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stopped is not None:
+            raise self._stopped
+        self._written_at = self._clock.now()
+        changes, self._pending = self._pending, {}
+        self._write(changes)
+
+    def _flush_late(self) -> None:
+        """Write, from the timer's thread, what was reported since; the task learns at its next report that it is stopped."""
+        with self._lock:
+            self._timer = None
+            try:
+                if self._pending:
+                    self._flush()
+            except Stopped as stopped:
+                self._stopped = stopped
+
+
+def _closed(_changes: dict[str, Any]) -> None:
+    raise Stopped("the attempt is over")

@@ -1,0 +1,65 @@
+"""The queues between the API and the tasks' Lambdas, as this library needs them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+MESSAGE_LIMIT = 1_048_576
+"""Bytes of one message, and of one batch together (SQS quota since August 2025)."""
+
+ATTRIBUTES = 1_024
+"""Bytes kept free of the limit for what travels beside the body (trace header, reason)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be sent. `delay` in seconds; what SQS cannot delay that long, the claim puts off further."""
+
+    task: str
+    body: str
+    group: str
+    delay: float = 0.0
+
+    @property
+    def size(self) -> int:
+        return len(self.body.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message as a Lambda event brings it. `sent` in seconds since the epoch; `attributes` as strings."""
+
+    id: str
+    receipt: str
+    body: str
+    receives: int
+    sent: float
+    attributes: dict[str, str]
+
+
+class Queues(Protocol):
+    """Where messages go. Services that do not answer raise `errors.Unavailable`."""
+
+    def send(self, messages: list[Outgoing]) -> None:
+        """Send all messages; raise Unavailable, naming the tasks, where any was refused."""
+
+    def bury(self, message: Incoming, reason: str, error: str) -> None:
+        """Send a message on to the dead-letter queue with the reason why it could not be done."""
+
+    def put_off(self, task: str, message: Incoming, seconds: float) -> None:
+        """Make a message that is in flight visible again after so many seconds (ChangeMessageVisibility)."""
+
+    def put_off_dead_letter(self, message: Incoming, seconds: float) -> None:
+        """The same for a message of the dead-letter queue."""
+
+
+class Blobs(Protocol):
+    """Objects that are too large for a message, or must outlive every queue."""
+
+    def put(self, key: str, text: str) -> None: ...
+
+    def put_once(self, key: str, text: str) -> None:
+        """Write an object where none stands; an existing one is left as it is."""
+
+    def get(self, key: str) -> str:
+        """Read an object; raise BadMessage where it is gone."""
+

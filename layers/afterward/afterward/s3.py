@@ -1,0 +1,61 @@
+"""Blobs in an S3 bucket, by the low-level client."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from afterward.aws import code_of, refused_by
+from afterward.errors import BadMessage
+
+
+class S3Blobs:
+    """Objects are encrypted by the bucket's default; its lifecycle rules say how long they stay.
+
+    The client is made on first use: few jobs are too large for a message, and it is the dearest client to make.
+    """
+
+    def __init__(self, make_client: Callable[[], Any], bucket: str) -> None:
+        self._make_client = make_client
+        self._bucket = bucket
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._make_client()
+
+    def put(self, key: str, text: str) -> None:
+        self._put(key, text)
+
+    def put_once(self, key: str, text: str) -> None:
+        try:
+            self._put(key, text, IfNoneMatch="*")
+        except _ExistsError:
+            return
+
+    def get(self, key: str) -> str:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            return str(answer["Body"].read(), "utf-8")
+        except ClientError as error:
+            if code_of(error) == "NoSuchKey":
+                raise BadMessage("the envelope that the message points at is gone from S3") from None
+            raise refused_by("S3", error) from error
+        except BotoCoreError as error:
+            raise refused_by("S3", error) from error
+
+    def _put(self, key: str, text: str, **condition: str) -> None:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
+            )
+        except ClientError as error:
+            if code_of(error) == "PreconditionFailed":
+                raise _ExistsError from None
+            raise refused_by("S3", error) from error
+        except BotoCoreError as error:
+            raise refused_by("S3", error) from error
+
+
+class _ExistsError(Exception):
+    pass

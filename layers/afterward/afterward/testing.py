@@ -1,0 +1,194 @@
+"""For the tests of those who write tasks: time that a test moves, one attempt of an implementation, and whole jobs in memory."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from afterward.clock import timestamp
+from afterward.declaration import Task
+from afterward.depends import Overrides, needs_of
+from afterward.errors import UsageError
+from afterward.execution import Execution
+from afterward.in_process import Consumer, Invocation
+from afterward.job import Job
+from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues, MemoryRecords
+from afterward.progress import Progress
+
+if TYPE_CHECKING:
+    from afterward.background import DurableTasks
+    from afterward.records import Record
+
+P = ParamSpec("P")
+
+START = 1_795_000_000.0
+"""Where a ManualClock begins: in November 2026."""
+
+
+@dataclass(slots=True)
+class _Call:
+    at: float
+    call: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """Time that stands still until a test moves it. `jitter` gives the whole limit, so that delays can be foretold."""
+
+    time: float = START
+    _calls: list[_Call] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def jitter(self, limit: float) -> float:
+        return limit
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> _Call:
+        later = _Call(self.time + seconds, call)
+        self._calls.append(later)
+        return later
+
+    def advance(self, seconds: float) -> None:
+        """Move time on, making the calls that fall due on the way, in their order."""
+        until = self.time + seconds
+        while due := sorted((one for one in self._calls if one.at <= until), key=lambda one: one.at):
+            self._calls.remove(due[0])
+            self.time = max(self.time, due[0].at)
+            if not due[0].cancelled:
+                due[0].call()
+        self.time = until
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt reported: every write of progress in its order, the last one included."""
+
+    job: Job
+    writes: list[dict[str, Any]]
+
+    @property
+    def messages(self) -> list[str]:
+        return [write["message"] for write in self.writes if "message" in write]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Runs implementations as a worker would, one attempt each, and raises what they raise.
+
+    `overrides` stand in for providers, as FastAPI's `dependency_overrides` do: `{smtp_mailer: lambda: outbox}`.
+    """
+
+    overrides: Overrides = field(default_factory=dict)
+    clock: ManualClock = field(default_factory=ManualClock)
+    job_id: str = "job-1"
+    seconds: float = 900.0
+    checkpoint: str | None = None
+
+    def run(self, implementation: Callable[P, Awaitable[None] | None], *args: P.args, **kwargs: P.kwargs) -> Attempt:
+        """Call `implementation` with these arguments and with everything that it needs injected."""
+        signature = _declared(implementation)
+        writes: list[dict[str, Any]] = []
+        job = Job(self.job_id, implementation.__name__, timestamp(self.clock.now()))
+        deadline = self.clock.now() + self.seconds
+        progress = Progress(writes.append, clock=self.clock, deadline=deadline, saved=self.checkpoint)
+        needs = needs_of(implementation.__qualname__, implementation, signature, (Progress, Job))
+        execution = Execution(implementation, needs, self.overrides)
+        try:
+            execution.run(_bind(signature, args, kwargs), {Progress: progress, Job: job})
+        finally:
+            if pending := progress.pending():
+                writes.append(pending)
+            execution.close()
+        return Attempt(job, writes)
+
+
+@dataclass(slots=True)
+class MemoryJobs:
+    """The jobs of `DurableTasks.in_memory()`: run them, and look at their records.
+
+    ```
+    background_tasks = DurableTasks.in_memory(clock=ManualClock())
+    background_tasks.add_task(catalog.send_email, "ada@example.com", "Hello", "…")
+    jobs = MemoryJobs(background_tasks)
+    await jobs.publish_and_drain()
+    ```
+    """
+
+    tasks: "DurableTasks"
+    seconds: float = 900.0
+
+    def step(self) -> bool:
+        """Deliver one message of each queue; say whether there was any to deliver now."""
+        return Consumer(self.tasks.backend, Invocation(self.seconds)).step()
+
+    async def publish_and_drain(self, limit: int = 1_000) -> None:
+        """Publish what was added and run it to its end."""
+        await self.tasks.publish()
+        self.drain(limit)
+
+    def drain(self, limit: int = 1_000) -> None:
+        """Deliver until every queue is empty, moving a ManualClock to whatever is to come next."""
+        for _ in range(limit):
+            if self.step():
+                continue
+            visible = self._queues.next_visible()
+            if visible is None:
+                return
+            clock = self.tasks.backend.clock
+            if not isinstance(clock, ManualClock):
+                raise UsageError("jobs wait for their time; give in_memory() a ManualClock so that drain can move it")
+            clock.advance(max(0.0, visible - clock.now()))
+        raise UsageError(f"jobs were still waiting after {limit} deliveries")
+
+    def record(self, job: Job) -> "Record":
+        """Return the record of a job; raise UsageError where it has none."""
+        found = next((one for one in self.records() if one.id == job.id), None)
+        if found is None:
+            raise UsageError(f"job {job.id} has no record: was it published?")
+        return found
+
+    def records(self) -> "list[Record]":
+        records = self.tasks.backend.records
+        if not isinstance(records, MemoryRecords):
+            raise UsageError("these jobs do not live in memory")
+        return records.all()
+
+    @property
+    def dead_letters(self) -> dict[str, str]:
+        """What was archived, by its key, and what waits to be."""
+        blobs = self.tasks.backend.blobs
+        archived = blobs.objects if isinstance(blobs, MemoryBlobs) else {}
+        return archived | {one.id: one.body for one in self._queues.waiting(DEAD_LETTERS)}
+
+    @property
+    def _queues(self) -> MemoryQueues:
+        queues = self.tasks.backend.queues
+        if not isinstance(queues, MemoryQueues):
+            raise UsageError("these jobs do not live in memory")
+        return queues
+
+
+def _declared(implementation: Callable[..., Any] | Task[...]) -> inspect.Signature:
+    from afterward.codec import travelling_signature  # noqa: PLC0415 - next to its only use
+    from afterward.depends import injected  # noqa: PLC0415 - as above
+
+    if isinstance(implementation, Task):
+        raise UsageError(f"{implementation.name} is a declaration; run its implementation")
+    return travelling_signature(implementation.__qualname__, implementation, injected)
+
+
+def _bind(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UsageError(f"the implementation was called with arguments that do not fit: {error}") from None
+    bound.apply_defaults()
+    return bound
