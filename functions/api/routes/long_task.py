@@ -1,0 +1,24 @@
+"""A long task under an id that the client chooses."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+import catalog
+from afterward.background import Accepted, BackgroundTasks, accepted
+
+router = APIRouter(tags=["long tasks"])
+
+ChosenId = Annotated[
+    str,
+    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$", description="The id under which its progress can be asked for."),
+]
+
+
+@router.post("/start-task/{task_id}", status_code=202)
+async def start_task(
+    task_id: ChosenId, items_count: Annotated[catalog.ItemsCount, Query()], background_tasks: BackgroundTasks
+) -> Accepted:
+    """Start a task of half a second per item; an id that is in use already is answered with 409."""
+    job = background_tasks.add_task(catalog.long_running_task.options(id=task_id), items_count)
+    return accepted(job, message=f"Task {task_id} started")
