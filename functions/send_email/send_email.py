@@ -4,9 +4,9 @@ import os
 import smtplib
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from datetime import datetime
 from typing import Annotated, Protocol
 
 import catalog
@@ -31,7 +31,7 @@ class Mailer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SmtpMailer:
-    """Sends by SMTP. `starttls`: encrypt, or do not send at all. `secret`: the ARN of {"username": …, "password": …}, or ""."""
+    """Sends by SMTP. `starttls`: encrypt, or send nothing. `secret`: ARN of {"username": …, "password": …}, or ""."""
 
     host: str
     port: int
@@ -62,17 +62,19 @@ def _final(code: int, reason: str, error: Exception) -> Exception:
 
 def login(secret: str) -> tuple[str, str]:
     """Return the user name and password from Secrets Manager, kept for five minutes so that a rotation is noticed."""
-    from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415 - imports boto3; only where a login is configured
+    from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415 - imports boto3
 
     value = parameters.get_secret(secret, transform="json", max_age=300)
     try:
         return str(value["username"]), str(value["password"])
     except (KeyError, TypeError):
-        raise SettingError("the secret that SMTP_SECRET names must be a JSON object with username and password") from None
+        raise SettingError(
+            "the secret that SMTP_SECRET names must be a JSON object with username and password"
+        ) from None
 
 
 def smtp_mailer() -> SmtpMailer:
-    """Provide a mailer by the environment variables SMTP_HOST, SMTP_PORT, SMTP_SENDER, SMTP_STARTTLS and SMTP_SECRET."""
+    """Provide a mailer by the variables SMTP_HOST, SMTP_PORT, SMTP_SENDER, SMTP_STARTTLS and SMTP_SECRET."""
     starttls = os.environ.get("SMTP_STARTTLS", "required")
     if starttls not in {"required", "never"}:
         raise SettingError(f"environment variable SMTP_STARTTLS must be 'required' or 'never', got {starttls!r}")

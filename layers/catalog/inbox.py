@@ -14,7 +14,7 @@ KEEP = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One line in a recipient's inbox. `created` in ISO 8601; together with `job` it names the line, so a repeat adds none."""
+    """One line in a recipient's inbox. `created` (ISO 8601) and `job` name the line, so a repeat adds none."""
 
     recipient: str
     text: str

@@ -11,7 +11,9 @@ router = APIRouter(tags=["long tasks"])
 
 ChosenId = Annotated[
     str,
-    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$", description="The id under which its progress can be asked for."),
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$", description="The id under which its progress can be asked for."
+    ),
 ]
 
 

@@ -13,6 +13,11 @@ from inbox import Inbox, table_inbox
 router = APIRouter(tags=["notifications"])
 
 
+async def inbox() -> Inbox:
+    """Provide the inbox; async, since FastAPI would call a plain function in a thread."""
+    return table_inbox()
+
+
 class NotificationOut(BaseModel):
     """One line of an inbox."""
 
@@ -41,7 +46,7 @@ async def send_notification(
 @router.get("/users/{user_id}/notifications")
 async def read_notifications(
     user_id: Annotated[catalog.Recipient, Path(description="An e-mail address, or the id of a user.")],
-    inbox: Annotated[Inbox, Depends(table_inbox)],
+    inbox: Annotated[Inbox, Depends(inbox)],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> NotificationsOut:
     """List what was delivered into an inbox."""

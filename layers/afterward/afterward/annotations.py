@@ -1,7 +1,7 @@
 """Which annotations can travel in a message, decided without building a schema: this runs when a task is declared."""
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -22,9 +22,9 @@ _VALUES = (
     str,
     bytes,
     type(None),
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
+    dt.date,
+    dt.time,
+    dt.timedelta,
     decimal.Decimal,
     fractions.Fraction,
     enum.Enum,
@@ -75,10 +75,8 @@ def _refusals(annotation: Any, seen: set[int]) -> Iterator[str]:
         for argument in get_args(annotation):
             if argument is not Ellipsis:
                 yield from _refusals(argument, seen)
-    elif hasattr(annotation, "__value__"):
-        yield from _refusals(annotation.__value__, seen)
-    elif hasattr(annotation, "__supertype__"):
-        yield from _refusals(annotation.__supertype__, seen)
+    elif (named := getattr(annotation, "__value__", None) or getattr(annotation, "__supertype__", None)) is not None:
+        yield from _refusals(named, seen)  # a type alias (PEP 695) or a NewType
     elif isinstance(annotation, type):
         yield from _class_refusals(annotation, seen)
 
@@ -121,4 +119,6 @@ def _fields(cls: type) -> list[Any] | None:
     try:
         return list(typing.get_type_hints(cls, include_extras=True).values())
     except NameError as error:
-        raise UsageError(f"{cls.__name__}: {error}; annotations must be resolvable where the task is declared") from None
+        raise UsageError(
+            f"{cls.__name__}: {error}; annotations must be resolvable where the task is declared"
+        ) from None

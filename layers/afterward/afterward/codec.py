@@ -47,7 +47,7 @@ class Codec:
 
     def decode(self, arguments: Mapping[str, "Json"]) -> inspect.BoundArguments:
         """Validate what a message carries; raise BadMessage with the places that do not fit, without their values."""
-        return inspect.BoundArguments(self._signature, self._load(arguments))  # type: ignore[arg-type]
+        return inspect.BoundArguments(self._signature, self._load(arguments))
 
     def _bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
         try:
@@ -81,7 +81,7 @@ class Codec:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter, with_config  # noqa: PLC0415 - see the module
         from typing_extensions import TypedDict  # noqa: PLC0415 - the one that Pydantic takes before Python 3.12
 
-        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc,operator]
+        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc]
         try:
             return TypeAdapter(with_config(ConfigDict(extra="forbid"))(shape))
         except PydanticUserError as error:
@@ -99,7 +99,9 @@ def travelling_signature(label: str, function: Callable[..., Any], injected: obj
         if parameter.default is injected:
             continue
         if parameter.name not in hints:
-            raise UsageError(f"{label}: parameter `{parameter.name}` needs an annotation: it says how the value travels")
+            raise UsageError(
+                f"{label}: parameter `{parameter.name}` needs an annotation: it says how the value travels"
+            )
         if reason := refusal(hints[parameter.name]):
             raise UsageError(f"{label}: parameter `{parameter.name}`: {reason}")
         parameters.append(parameter.replace(annotation=hints[parameter.name]))
@@ -109,9 +111,9 @@ def travelling_signature(label: str, function: Callable[..., Any], injected: obj
 def _travelling(parameter: inspect.Parameter) -> Any:
     annotation = _revealed(parameter.annotation)
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        return tuple[annotation, ...]
+        return tuple[annotation, ...]  # type: ignore[valid-type]
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-        return dict[str, annotation]
+        return dict[str, annotation]  # type: ignore[valid-type]
     return annotation
 
 

@@ -1,7 +1,7 @@
 """What could not be done is kept, and its record says so: the handler of the dead-letter queue.
 
-Messages come here by a worker's own decision (with the reason beside them), or by SQS itself when a message was received
-too often without ever being settled (a broken deploy).
+Messages come here by a worker's own decision (with the reason beside them), or by SQS itself when a message was
+received too often without ever being settled (a broken deploy).
 """
 
 import json
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class DeadLetters:
-    """Archives dead letters in S3 under `archive/<owner>/<job>/<run>.json`, and what is no envelope under `archive/unreadable/`."""
+    """Archives dead letters under `archive/<owner>/<job>/<run>.json`, and no envelopes under `archive/unreadable/`."""
 
     def __init__(self) -> None:
         self._using: Backend | None = None
@@ -59,7 +59,7 @@ class DeadLetter:
         except BadMessage as bad:
             about = {"reason": self._reason or str(bad), "error": self._error}
             self._archive(f"unreadable/{self._first_id}", self.message.body, about)
-            logger.error("archived a message that is no job: %s", bad)
+            logger.error("archived a message that is no job: %s", bad)  # noqa: TRY400 - the reason is all there is
             return
         with log.context(job_id=envelope.id, task=envelope.task):
             self._settle(envelope, self.backend.records.get(envelope.owner, envelope.id))
@@ -84,7 +84,13 @@ class DeadLetter:
 
     def _finish(self, envelope: Envelope, record: Record | None, reason: str) -> None:
         now = self.backend.clock.now()
-        changes = {"owes": "", "status": Status.FAILED, "lease": 0.0, "reason": reason, "message": f"Task failed: {reason}"}
+        changes = {
+            "owes": "",
+            "status": Status.FAILED,
+            "lease": 0.0,
+            "reason": reason,
+            "message": f"Task failed: {reason}",
+        }
         if record is None:
             fresh = queued(envelope, envelope, limit=1, shards=self.backend.shards, now=now)
             outcome: Written | Held = self.backend.records.add(fresh.changed(now, **changes))
@@ -124,4 +130,6 @@ class DeadLetter:
 
     @property
     def _worn_out(self) -> str:
-        return "the message was received too often without an attempt being settled; see the logs of the task's function"
+        return (
+            "the message was received too often without an attempt being settled; see the logs of the task's function"
+        )

@@ -85,8 +85,8 @@ class Task(Generic[P]):
 
         `id`: the job's id, chosen by the caller; in use is `errors.IdTaken`. `key`: the same key names the same job, so
         a repeat adds nothing. `delay`: seconds before it may run, in a chain from the end of the job before.
-        `even_if_failed`: runs although an earlier job of the chain failed. `fairness`: the SQS message group, instead of
-        the owner.
+        `even_if_failed`: runs although an earlier job of the chain failed. `fairness`: the SQS message group, instead
+        of the owner.
         """
         if id is not None and key is not None:
             raise UsageError(f"task {self.name}: give id= or key=, not both")
@@ -100,10 +100,6 @@ class Task(Generic[P]):
         chosen.call_options = Options(id=id, delay=delay, key=key, even_if_failed=even_if_failed, fairness=fairness)
         return chosen
 
-    @overload
-    def worker(self) -> "Worker": ...
-    @overload
-    def worker(self, implementation: Body[P], /) -> "Worker": ...
     def worker(self, implementation: Body[P] | None = None, /) -> "Worker":
         """Return the Lambda handler that runs this task's jobs with `implementation`, or with the body in place.
 
@@ -118,7 +114,9 @@ class Task(Generic[P]):
         if implementation is not None and self.body is not None:
             raise UsageError(f"task {self.name} has its body in place already, so {_named(function)} would never run")
         if self._workers:
-            raise UsageError(f"task {self.name} has two implementations: {self._workers[0].label} and {_named(function)}")
+            raise UsageError(
+                f"task {self.name} has two implementations: {self._workers[0].label} and {_named(function)}"
+            )
         made = Worker(self, function)
         self._workers.append(made)
         return made
@@ -133,7 +131,9 @@ class Task(Generic[P]):
     def upcast(self, from_version: int) -> Callable[[Upcaster], Upcaster]:
         """Register how the arguments of version n become those of version n + 1, for jobs queued before a deploy."""
         if not 1 <= from_version < self.version:
-            raise UsageError(f"task {self.name} has version {self.version}, so there is nothing to upcast from {from_version}")
+            raise UsageError(
+                f"task {self.name} has version {self.version}, so there is nothing to upcast from {from_version}"
+            )
 
         def register(upcaster: Upcaster) -> Upcaster:
             self._upcasters[from_version] = upcaster
@@ -144,7 +144,9 @@ class Task(Generic[P]):
     def arguments(self, version: int, arguments: "Mapping[str, Json]") -> inspect.BoundArguments:
         """Return a message's arguments for this version of the task, or raise BadMessage."""
         if version > self.version:
-            raise BadMessage(f"the job was made for version {version} of {self.name}, and this code is version {self.version}")
+            raise BadMessage(
+                f"the job was made for version {version} of {self.name}, and this code is version {self.version}"
+            )
         current = dict(arguments)
         for step in range(version, self.version):
             if step not in self._upcasters:
@@ -164,7 +166,7 @@ def task(
     version: int = 1,
     aliases: tuple[str, ...] = (),
 ) -> Callable[[Body[P]], Task[P]]: ...
-def task(
+def task(  # noqa: PLR0913 - every one a keyword with a default
     declaration: Body[P] | None = None,
     /,
     *,
@@ -199,7 +201,9 @@ def _register(declared: Task[...], aliases: tuple[str, ...]) -> None:
             raise UsageError(f"task name {name!r} must be a lower-case Python name of up to 64 characters")
         other = REGISTRY.get(name)
         if other is not None and (other.__module__, other.__qualname__) != (declared.__module__, declared.__qualname__):
-            raise UsageError(f"task name {name!r} is declared twice: in {other.__module__} and in {declared.__module__}")
+            raise UsageError(
+                f"task name {name!r} is declared twice: in {other.__module__} and in {declared.__module__}"
+            )
     REGISTRY.update(dict.fromkeys((declared.name, *aliases), declared))
 
 
@@ -216,7 +220,9 @@ def _check_function(function: Callable[..., Any]) -> None:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"task {function.__name__} yields; a task returns None")
     if function.__annotations__.get("return", None) not in {None, "None"}:
-        raise UsageError(f"task {function.__name__} must return None: results are effects, or objects whose key it reports")
+        raise UsageError(
+            f"task {function.__name__} must return None: results are effects, or objects whose key it reports"
+        )
 
 
 def _named(function: object) -> str:

@@ -1,7 +1,7 @@
 """One message at its worker: claimed, run, and brought to the state that its record then shows.
 
-Every decision is written to the record before the message is touched, so that whatever happens in between is made good by
-the next delivery.
+Every decision is written to the record before the message is touched, so that whatever happens in between is made good
+by the next delivery.
 """
 
 import dataclasses
@@ -56,11 +56,11 @@ class Delivery:
     deadline: float
 
     def settle(self) -> None:
-        """Do all that this message asks for; raise GiveBack where it has to come again, Unavailable where a service failed."""
+        """Do what the message asks for; raise GiveBack where it has to come again, Unavailable if a service failed."""
         try:
             envelope = self._envelope
         except BadMessage as bad:
-            logger.error("the message can never run: %s", bad)
+            logger.error("the message can never run: %s", bad)  # noqa: TRY400 - the reason is all there is
             self.backend.queues.bury(self.message, str(bad), "BadMessage")
             return
         with log.context(job_id=envelope.id):
@@ -77,7 +77,9 @@ class Delivery:
 
         envelope = unpack(self.message.body, self.backend.blobs)
         if REGISTRY.get(envelope.task) is not self.task:
-            raise BadMessage(f"the worker of {self.task.name} got a job of the task {envelope.task!r}, which it does not know")
+            raise BadMessage(
+                f"the worker of {self.task.name} got a job of the task {envelope.task!r}, which it does not know"
+            )
         return envelope
 
     @property
@@ -93,7 +95,11 @@ class Delivery:
     def _run(self, record: Record) -> None:
         lease = Lease(self.backend.records, self.backend.clock, record)
         progress = Progress(
-            lease.write, clock=self.backend.clock, deadline=self.deadline, floor=record.progress, saved=record.checkpoint
+            lease.write,
+            clock=self.backend.clock,
+            deadline=self.deadline,
+            floor=record.progress,
+            saved=record.checkpoint,
         )
         if self.deadline - self._now > LONG_TASK:
             self._put_off(self.deadline - self._now + LEASE_MARGIN)
@@ -108,7 +114,7 @@ class Delivery:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its failure, not the worker's
             self._failed_attempt(lease, progress.pending(), error)
         else:
-            self._complete(lease, progress.pending())
+            self._complete(lease, progress)
 
     def _execute(self, record: Record, progress: Progress) -> None:
         arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
@@ -116,9 +122,10 @@ class Delivery:
         given = {Progress: progress, Job: Job(record.id, self.task.name, record.created)}
         self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
 
-    def _complete(self, lease: Lease, pending: dict[str, Any]) -> None:
-        final = {"status": Status.COMPLETED, "lease": 0.0, "checkpoint": None, "reason": None}
-        if self._end(lease, {"message": COMPLETED} | pending | final):
+    def _complete(self, lease: Lease, progress: Progress) -> None:
+        message = progress.message or COMPLETED
+        final = {"status": Status.COMPLETED, "lease": 0.0, "checkpoint": None, "reason": None, "message": message}
+        if self._end(lease, progress.pending() | final):
             logger.info("completed")
             hand_over(self.backend, self._envelope, Status.COMPLETED)
 
@@ -136,7 +143,9 @@ class Delivery:
         asked = error.delay if isinstance(error, Retry) else None
         delay = self.task.backoff.delay(record.attempt, self.backend.clock.jitter) if asked is None else asked
         reason = reason_of(error)
-        logger.warning("attempt %d of %d failed, the next one in %.1f s", record.attempt, record.limit, delay, exc_info=error)
+        logger.warning(
+            "attempt %d of %d failed, the next one in %.1f s", record.attempt, record.limit, delay, exc_info=error
+        )
         waiting = {
             "status": Status.QUEUED,
             "lease": 0.0,

@@ -5,10 +5,10 @@ Providers nest, are cached for one attempt, and generators are closed in reverse
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, cast, get_args, get_origin, get_type_hints
 
 from afterward.errors import UsageError
 
@@ -84,7 +84,10 @@ def _check_declared(label: str, parameter: inspect.Parameter, hint: Any, declare
             "declare it there, or mark it with Annotated[..., Depends(...)] = injected"
         )
     if wanted.kind is not parameter.kind:
-        raise UsageError(f"{label}: parameter `{parameter.name}` is {parameter.kind.description}, declared as {wanted.kind.description}")
+        raise UsageError(
+            f"{label}: parameter `{parameter.name}` is {parameter.kind.description}, "
+            f"but declared as {wanted.kind.description}"
+        )
     if parameter.default is not inspect.Parameter.empty and parameter.default != wanted.default:
         raise UsageError(f"{label}: parameter `{parameter.name}` has another default than the task's declaration")
 
@@ -111,7 +114,9 @@ def _node(label: str, marker: Depends, builtin: tuple[type, ...], path: tuple[Pr
     for name, parameter in inspect.signature(provider).parameters.items():
         hint = hints.get(name)
         if _of_the_request(hint):
-            raise UsageError(f"{label} needs the {hint.__name__}, which is over when the job runs; pass its values as arguments")
+            raise UsageError(
+                f"{label} needs the {hint.__name__}, which is over when the job runs; pass its values as arguments"
+            )
         marked = _marker(parameter.default) or _marker(hint)
         if marked is not None:
             needs[name] = _node(label, marked, builtin, (*path, provider))
@@ -139,7 +144,7 @@ def _marker(value: Any) -> Depends | None:
     return None
 
 
-def _of_the_request(hint: Any) -> bool:
+def _of_the_request(hint: Any) -> TypeGuard[type]:
     return isinstance(hint, type) and hint.__module__.partition(".")[0] in {"starlette", "fastapi"}
 
 
@@ -211,7 +216,7 @@ class Resolver:
             value = life.async_stack.enter_context(contextmanager(node.provider)(**arguments))
         else:
             value = node.provider(**arguments)
-            value = await cast("Awaitable[Any]", value) if inspect.isawaitable(value) else value
+            value = await value if inspect.isawaitable(value) else value
         life.cache[need.provider] = value
         return value
 
@@ -223,5 +228,3 @@ class Resolver:
 
     def _lifetime(self, node: Node) -> Lifetime:
         return self.environment if node.scope == "environment" and node.provider not in self.overrides else self.attempt
-
-

@@ -1,7 +1,7 @@
 """Keyed digests: what may be kept of values that must not be kept.
 
-The digest of a payload says whether a repeat asks for the same thing. Keyed, since arguments are guessable: whoever reads
-the table cannot try them out.
+The digest of a payload says whether a repeat asks for the same thing. Keyed, since arguments are guessable: whoever
+reads the table cannot try them out.
 """
 
 import hashlib

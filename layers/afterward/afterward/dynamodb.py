@@ -1,8 +1,7 @@
 """Records in a DynamoDB table, by the low-level client: one request per operation."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -11,6 +10,9 @@ from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.records import Claim, Held, Record, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 TRANSACTION = 100
 """Items that one TransactWriteItems takes (service quota)."""
@@ -87,10 +89,14 @@ class DynamoDBRecords:
         return self._written(new, "update_item", **_update(old, new))
 
     def remove(self, record: Record) -> bool:
-        request = {"ConditionExpression": "#nonce = :old", "ExpressionAttributeNames": {"#nonce": "nonce"}}
+        request: Item = {
+            "Key": _key(record.owner, record.id),
+            "ConditionExpression": "#nonce = :old",
+            "ExpressionAttributeNames": {"#nonce": "nonce"},
+            "ExpressionAttributeValues": {":old": {"S": record.nonce}},
+        }
         try:
-            values = {":old": {"S": record.nonce}}
-            self._call("delete_item", Key=_key(record.owner, record.id), ExpressionAttributeValues=values, **request)
+            self._call("delete_item", **request)
         except _ConditionError as refusal:
             return refusal.item is None
         return True
@@ -111,7 +117,9 @@ class DynamoDBRecords:
                 self._call("transact_write_items", table=False, TransactItems=[self._put(one) for one in waiting])
             except _CancelledError as cancelled:
                 # A condition that failed is a record that its worker has made already, or our own write repeated.
-                waiting = [one for one, code in zip(waiting, cancelled.codes, strict=True) if code != "ConditionalCheckFailed"]
+                waiting = [
+                    one for one, code in zip(waiting, cancelled.codes, strict=True) if code != "ConditionalCheckFailed"
+                ]
                 if not waiting:
                     return
                 if any(code not in {"ConditionalCheckFailed", "None"} for code in cancelled.codes):
@@ -121,7 +129,9 @@ class DynamoDBRecords:
         raise Unavailable("DynamoDB kept cancelling the transaction that writes the records")
 
     def _put(self, record: Record) -> Item:
-        return {"Put": {"TableName": self._table, "Item": _item(record), "ConditionExpression": "attribute_not_exists(pk)"}}
+        return {
+            "Put": {"TableName": self._table, "Item": _item(record), "ConditionExpression": "attribute_not_exists(pk)"}
+        }
 
     def _call(self, operation: str, *, table: bool = True, **request: Any) -> Item:
         call: Callable[..., Item] = getattr(self._client, operation)
@@ -174,7 +184,9 @@ def _key(owner: str, job_id: str) -> Item:
 
 def _item(record: Record) -> Item:
     pairs: Iterable[tuple[str, Any]] = ((name, getattr(record, name)) for name in _NAMES)
-    values = {name: _number(value) if name in _NUMBERS else {"S": value} for name, value in pairs if value not in {None, ""}}
+    values = {
+        name: _number(value) if name in _NUMBERS else {"S": value} for name, value in pairs if value not in {None, ""}
+    }
     return {"pk": {"S": record.key}} | values
 
 

@@ -22,7 +22,7 @@ class Context(Protocol):
     def get_remaining_time_in_millis(self) -> int: ...
 
 
-class GiveBack(Exception):  # noqa: N818 - no error: the message is not done with
+class GiveBack(Exception):
     """The message stays on its queue: it is listed in `batchItemFailures`."""
 
 
@@ -31,7 +31,7 @@ Response = dict[str, list[dict[str, str]]]
 
 def messages(event: Mapping[str, Any]) -> Iterator[Incoming]:
     """Yield the messages of an event, or raise UsageError where it is none of SQS."""
-    records = event.get("Records") if isinstance(event, Mapping) else None
+    records = event.get("Records")
     if not isinstance(records, list) or any(record.get("eventSource") != "aws:sqs" for record in records):
         raise UsageError("this function takes SQS events; see the examples in events/")
     for record in records:
@@ -42,7 +42,9 @@ def messages(event: Mapping[str, Any]) -> Iterator[Incoming]:
             body=record["body"],
             receives=int(attributes.get("ApproximateReceiveCount", 1)),
             sent=int(attributes.get("SentTimestamp", 0)) / 1000,
-            attributes={name: value.get("stringValue", "") for name, value in record.get("messageAttributes", {}).items()},
+            attributes={
+                name: value.get("stringValue", "") for name, value in record.get("messageAttributes", {}).items()
+            },
         )
 
 

@@ -23,7 +23,7 @@ class Execution:
         self._overrides = overrides or {}
         self._environment = Lifetime()
 
-    def run(self, arguments: inspect.BoundArguments, given: Mapping[type, Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 - no coroutine
+    def run(self, arguments: inspect.BoundArguments, given: Mapping[type, Any], timeout: float | None = None) -> None:
         """Call it and close what was provided, in reverse and with the exception that ended it; then raise that.
 
         `timeout` in seconds ends an async implementation with TimeoutError; Lambda's deadline ends a sync one.

@@ -21,7 +21,9 @@ def hand_over(backend: Backend, envelope: Envelope, status: Status, *, again: bo
     if not envelope.rest:
         return
     broken_by = envelope.broken_by or ("" if status is Status.COMPLETED else envelope.id)
-    index = next((i for i, link in enumerate(envelope.rest) if link.even_if_failed or not broken_by), len(envelope.rest))
+    index = next(
+        (i for i, link in enumerate(envelope.rest) if link.even_if_failed or not broken_by), len(envelope.rest)
+    )
     for link in envelope.rest[:index]:
         _cancel(backend, envelope, link, broken_by)
     if index == len(envelope.rest):

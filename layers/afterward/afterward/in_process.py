@@ -45,7 +45,8 @@ class Consumer:
 
     def step(self) -> bool:
         """Handle one message of each queue that has one now; say whether there was any."""
-        return any([self._handle(name) for name in self.queues.names()])
+        handled = [self._handle(name) for name in self.queues.names()]
+        return any(handled)
 
     def _handle(self, name: str) -> bool:
         received = self.queues.receive(name)

@@ -46,6 +46,7 @@ def checked_id(job_id: str) -> str:
     """Return `job_id`, or raise ValueError where it could not stand in a path or in a key."""
     if not JOB_ID.fullmatch(job_id):
         raise ValueError(
-            f"job id {job_id[:140]!r} must be 1 to 128 letters, digits, '.', '_', '~' or '-', starting with a letter or digit"
+            f"job id {job_id[:140]!r} must be "
+            "1 to 128 letters, digits, '.', '_', '~' or '-', and start with a letter or digit"
         )
     return job_id

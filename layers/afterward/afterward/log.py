@@ -24,7 +24,7 @@ def context(**keys: str) -> Iterator[None]:
 
 
 def configure() -> None:
-    """Make the root logger write JSON by Powertools' formatter (variables POWERTOOLS_LOG_LEVEL, POWERTOOLS_SERVICE_NAME)."""
+    """Make the root logger write JSON by Powertools' formatter; POWERTOOLS_LOG_LEVEL and _SERVICE_NAME set it up."""
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 - on Lambda only
 
     root = logging.getLogger()

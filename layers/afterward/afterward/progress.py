@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,8 +23,8 @@ Write = Callable[[dict[str, Any]], None]
 class Progress:
     """Injected by type: `progress: Progress = injected`.
 
-    `write` takes what is to be stored, `deadline` (seconds since the epoch) is when the invocation ends, `floor` what an
-    earlier attempt has reported already, and `saved` its checkpoint.
+    `write` takes what is to be stored, `deadline` (seconds since the epoch) is when the invocation ends, `floor` what
+    an earlier attempt has reported already, and `saved` its checkpoint.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Progress:
         self._started = self._clock.now()
         self._deadline = deadline
         self._done = floor
+        self._message: str | None = None
         self._pending: dict[str, Any] = {}
         self._written_at = float("-inf")
         self._timer: Timer | None = None
@@ -58,6 +59,11 @@ class Progress:
         return self._state
 
     @property
+    def message(self) -> str | None:
+        """What this attempt reported last; None where it reported no message."""
+        return self._message
+
+    @property
     def done(self) -> int:
         """How much was reported so far, earlier attempts included."""
         return self._done
@@ -72,16 +78,17 @@ class Progress:
             raise ValueError(f"progress needs 0 <= done <= total, got done={done}, total={total}")
         with self._lock:
             self._done = max(self._done, done)
+            self._message = self._message if message is None else message
             changes = {"progress": self._done, "total": total, "message": message}
             self._pending |= {name: value for name, value in changes.items() if value is not None}
             self._flush_when_due()
 
     def track(self, iterable: Iterable[T], total: int | None = None) -> Iterator[T]:
-        """Yield the items and count those that are done; resume behind them when the job goes on in another invocation.
+        """Yield the items, count those that are done, and resume behind them when the job goes on elsewhere.
 
-        The iterable must give the same items in the same order each time. `total` is taken from its length if it has one.
+        The iterable must give the same items in the same order each time. Without `total` its length is taken, if any.
         """
-        if total is None and hasattr(iterable, "__len__"):
+        if total is None and isinstance(iterable, Sized):
             total = len(iterable)
         track, self._opened = self._opened, self._opened + 1
         self._tracks += [0] * (self._opened - len(self._tracks))
@@ -99,7 +106,7 @@ class Progress:
         self._continue_when_late()
 
     def pending(self) -> dict[str, Any]:
-        """Return what is not written yet, and write nothing any more: whoever ends the attempt stores it with its end."""
+        """Return what is not written yet, and write nothing any more: it is stored together with the attempt's end."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -131,7 +138,9 @@ class Progress:
         except (TypeError, ValueError) as error:
             raise ValueError(f"a checkpoint must be JSON: {error}") from None
         if len(text.encode()) > CHECKPOINT_LIMIT:
-            raise ValueError(f"a checkpoint holds at most {CHECKPOINT_LIMIT} bytes; keep the rest in S3 and its key here")
+            raise ValueError(
+                f"a checkpoint holds at most {CHECKPOINT_LIMIT} bytes; keep the rest in S3 and its key here"
+            )
         return text
 
     def _flush_when_due(self) -> None:
@@ -154,7 +163,7 @@ class Progress:
         self._write(changes)
 
     def _flush_late(self) -> None:
-        """Write, from the timer's thread, what was reported since; the task learns at its next report that it is stopped."""
+        """Write from the timer's thread what was reported since; a task that is stopped learns so at its next."""
         with self._lock:
             self._timer = None
             try:

@@ -1,8 +1,8 @@
 """Step 1 of the way of a job: accepting it, so that it is durable before the caller is told so.
 
 Ids made here are *sent first, then put*: the message carries everything and the worker makes a missing record, so there
-is no moment in which a promised job has no message, and a refused send leaves nothing behind. Ids chosen by the caller are
-*put first*, on the condition that they are free; if the send then fails, the record is taken back.
+is no moment in which a promised job has no message, and a refused send leaves nothing behind. Ids chosen by the caller
+are *put first*, on the condition that they are free; if the send then fails, the record is taken back.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from afterward.backend import Backend
 from afterward.envelope import Envelope, Link
-from afterward.errors import IdTaken, Refused, Unavailable
+from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack
 from afterward.records import Held, Record, queued
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DERIVED = uuid.UUID("6f0c9f0e-52d5-5d6e-9d0b-3f1c9a4be7a1")
-"""Namespace (RFC 9562, version 5) of the ids that follow from others: a repeat of the same request must name the same jobs."""
+"""Namespace (RFC 9562, version 5) of ids that follow from others: a repeat of a request must name the same jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def derived_id(*parts: str) -> str:
 def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> None:
     """Make the jobs of all chains durable, or raise: Unavailable (nothing is promised) or IdTaken.
 
-    Costs one message per chain, in batches of 10 per queue, and one conditional put, or one transaction per 100 records.
+    Costs one message per chain, in batches of 10 per queue, and one conditional put or one transaction per 100 records.
     """
     now = backend.clock.now()
     promises = [_Promise(_envelope(owner, chain, now), chain) for chain in chains if chain]
@@ -61,7 +61,7 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
     try:
         due = [due for promise in promises if (due := _reserve(backend, promise, made, now)) is not None]
         backend.queues.send([pack(one.envelope, backend.blobs, one.calls[0].delay) for one in due])
-    except Refused:
+    except AfterwardError:
         _take_back(backend, made)
         raise
     reserved = {record.id for record in made}
@@ -124,7 +124,7 @@ def _take_back(backend: Backend, made: list[Record]) -> None:
 
 
 def _put(backend: Backend, records: list[Record]) -> None:
-    """Write the records of jobs whose message is sent: the promise holds already, so a failure does not fail the request."""
+    """Write the records of jobs whose message is sent: the promise holds, so a failure does not fail the request."""
     if not records:
         return
     try:

@@ -62,4 +62,3 @@ class Blobs(Protocol):
 
     def get(self, key: str) -> str:
         """Read an object; raise BadMessage where it is gone."""
-

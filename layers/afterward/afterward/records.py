@@ -59,7 +59,7 @@ class Record:
 
     @property
     def untouched(self) -> bool:
-        """Whether no attempt of this run has begun: while it holds, whoever finds the job may send its message again."""
+        """Whether no attempt of this run has begun: until one has, whoever finds the job may send its message again."""
         return self.status is Status.QUEUED and self.attempt == 0
 
     def held(self, now: float) -> bool:
@@ -86,7 +86,7 @@ def listing_of(owner: str, job_id: str, shards: int) -> str:
     return f"{owner}#{sum(job_id.encode()) % shards}"
 
 
-def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: float, digest: str = "") -> Record:
+def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: float) -> Record:
     """Return the record of a job that was just accepted: the envelope's own, or one of the links behind it."""
     return Record(
         owner=envelope.owner,
@@ -102,7 +102,6 @@ def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: floa
         limit=limit,
         not_before=envelope.not_before if link is envelope else 0.0,
         chain=envelope.chain or envelope.id,
-        digest=digest,
     )
 
 

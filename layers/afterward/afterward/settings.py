@@ -38,7 +38,9 @@ def required(environment: Mapping[str, str], name: str) -> str:
     """Return a variable's value, or raise SettingError where it is missing or blank."""
     value = environment.get(name, "").strip()
     if not value:
-        raise SettingError(f"environment variable {name} is not set; template.yaml sets it for every function that needs it")
+        raise SettingError(
+            f"environment variable {name} is not set; template.yaml sets it for every function that needs it"
+        )
     return value
 
 

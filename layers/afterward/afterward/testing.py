@@ -1,4 +1,4 @@
-"""For the tests of those who write tasks: time that a test moves, one attempt of an implementation, and whole jobs in memory."""
+"""For the tests of those who write tasks: time that a test moves, one attempt, and whole jobs in memory."""
 
 import inspect
 from collections.abc import Awaitable, Callable

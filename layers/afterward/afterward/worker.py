@@ -1,6 +1,5 @@
 """The Lambda handler of one task: an SQS event becomes attempts and a partial batch response."""
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,9 @@ class Worker:
     def __init__(self, task: "Task[...]", implementation: Implementation, *, using: Backend | None = None) -> None:
         self.task = task
         self.implementation = implementation
-        self.label = f"{inspect.getmodule(implementation).__name__}.{implementation.__qualname__}"  # type: ignore[union-attr]
+        self.label = (
+            f"{implementation.__module__}.{getattr(implementation, '__qualname__', type(implementation).__name__)}"
+        )
         self.needs = needs_of(f"task {task.name}: {self.label}", implementation, task.signature, (Progress, Job))
         self._execution = Execution(implementation, self.needs)
         self._using = using

@@ -4,6 +4,7 @@ from afterward.background.caller import owner
 from afterward.background.problems import install
 from afterward.background.responses import Accepted, accepted, accepted_response
 from afterward.background.status import Found, JobStatus, TaskProgress, found
+from afterward.background.store import store
 from afterward.background.tasks import BackgroundTasks, DurableTasks, Links, durable_tasks, links
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "install",
     "links",
     "owner",
+    "store",
 ]

@@ -21,9 +21,7 @@ class ProblemResponse(JSONResponse):
 
     media_type = "application/problem+json"
 
-    def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **extension: Any
-    ) -> None:
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **extension: Any) -> None:
         title = http.HTTPStatus(status).phrase
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extension
         super().__init__(body, status, dict(headers) if headers else None)
@@ -40,7 +38,8 @@ def install(app: FastAPI) -> None:
 
 async def _http(_request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type that Starlette's signature leaves open
-    detail = error.detail if isinstance(error.detail, str) else http.HTTPStatus(error.status_code).phrase
+    detail: object = error.detail  # FastAPI lets it be anything
+    detail = detail if isinstance(detail, str) else http.HTTPStatus(error.status_code).phrase
     return ProblemResponse(error.status_code, detail, headers=error.headers)
 
 

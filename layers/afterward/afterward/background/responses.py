@@ -12,7 +12,9 @@ class Accepted(BaseModel):
     """The job is durable: it will run, or its record will say why not."""
 
     message: str = Field(examples=["Email will be sent in the background"])
-    task_id: str = Field(description="Names the job in the status routes.", examples=["5f2f4a38-4b0c-4c8e-9c0e-4f6f9d3f7b61"])
+    task_id: str = Field(
+        description="Names the job in the status routes.", examples=["5f2f4a38-4b0c-4c8e-9c0e-4f6f9d3f7b61"]
+    )
     check_progress_url: str = Field(examples=["/task-progress/5f2f4a38-4b0c-4c8e-9c0e-4f6f9d3f7b61"])
 
 

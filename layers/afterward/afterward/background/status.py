@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Path
 from pydantic import BaseModel, Field
 
-from afterward.backend import Backend, backend
+from afterward.backend import Backend
 from afterward.background.caller import owner
+from afterward.background.store import store
 from afterward.background.threads import off_the_loop
 from afterward.job import JOB_ID, Status
 from afterward.records import Record
@@ -24,7 +25,12 @@ class TaskProgress(BaseModel):
 
     @classmethod
     def of(cls, record: Record) -> "TaskProgress":
-        return cls(status=record.status, progress=record.progress, total=record.total, message=record.message or _waiting(record))
+        return cls(
+            status=record.status,
+            progress=record.progress,
+            total=record.total,
+            message=record.message or _waiting(record),
+        )
 
 
 class JobStatus(TaskProgress):
@@ -55,7 +61,7 @@ class JobStatus(TaskProgress):
 async def found(
     task_id: Annotated[str, Path(max_length=128, description="The id that the 202 gave, or that the caller chose.")],
     owner: Annotated[str, Depends(owner)],
-    using: Annotated[Backend, Depends(backend)],
+    using: Annotated[Backend, Depends(store)],
 ) -> Record:
     """Return the caller's job of this id, or raise 404: also for the job of somebody else."""
     record = await off_the_loop(using.records.get, owner, task_id) if JOB_ID.fullmatch(task_id) else None

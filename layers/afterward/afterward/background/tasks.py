@@ -1,7 +1,7 @@
 """`BackgroundTasks`: FastAPI's call, `add_task(func, *args, **kwargs)`, made durable.
 
-What an endpoint adds is published when it has returned and before its response leaves (`scope="function"`), so a publish
-that fails becomes a 503 and an endpoint that raises publishes nothing.
+What an endpoint adds is published when it has returned and before its response leaves (`scope="function"`), so a
+publish that fails becomes a 503, and an endpoint that raises publishes nothing.
 """
 
 import logging
@@ -12,9 +12,10 @@ from typing import Annotated, Any, ParamSpec
 from fastapi import Depends, Response
 from fastapi.requests import HTTPConnection
 
+from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
+from afterward.background.store import store
 from afterward.background.threads import off_the_loop
-from afterward.backend import Backend, backend, in_memory
 from afterward.clock import Clock, timestamp
 from afterward.declaration import Task
 from afterward.errors import UsageError
@@ -44,7 +45,7 @@ async def links() -> Links:
 class DurableTasks:
     """The tasks that one request adds. They run in the order of adding, one after the other, as Starlette's do."""
 
-    def __init__(self, using: Backend, owner: str, links: Links = Links(), root_path: str = "") -> None:  # noqa: B008 - frozen
+    def __init__(self, using: Backend, owner: str, links: Links = Links(), root_path: str = "") -> None:
         self.backend = using
         self.jobs: list[Job] = []
         self._owner = owner
@@ -55,7 +56,7 @@ class DurableTasks:
 
     @classmethod
     def in_memory(cls, *, owner: str = "test", clock: Clock | None = None) -> "DurableTasks":
-        """Return an instance of its own for a test: give it to an endpoint, publish, then look with `afterward.testing`."""
+        """Return an instance of its own for a test: give it to an endpoint, then look with `afterward.testing`."""
         return cls(in_memory(clock), owner)
 
     def add_task(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
@@ -125,7 +126,7 @@ async def durable_tasks(
     response: Response,
     owner: Annotated[str, Depends(owner)],
     links: Annotated[Links, Depends(links)],
-    using: Annotated[Backend, Depends(backend)],
+    using: Annotated[Backend, Depends(store)],
 ) -> AsyncIterator[DurableTasks]:
     """Give the request its one DurableTasks, and publish what it holds when the endpoint has returned."""
     if _SCOPE in connection.scope:
