@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NotRequired, get_type_hints
 
 from afterward.annotations import refusal
 from afterward.errors import BadMessage, UsageError
@@ -33,16 +33,11 @@ class Codec:
         """Return the arguments as JSON values by name, defaults included; raise UsageError where they do not fit."""
         bound = self._bind(*args, **kwargs)
         encoded = self._dump(bound.arguments)
-        try:
-            decoded = self._load(encoded)
-        except BadMessage as error:
-            raise UsageError(f"{self._label}: {error}") from None
-        for name, value in bound.arguments.items():
-            if decoded[name] != value:
-                raise UsageError(
-                    f"{self._label}: argument `{name}` would not arrive as it was passed: "
-                    f"{type(value).__name__} comes back as {type(decoded[name]).__name__}, or with another value"
-                )
+        if self._changed(encoded, bound.arguments):
+            # Pydantic's secrets write a mask; what is behind it has to travel.
+            encoded = self._reveal(bound.arguments)
+            if changed := self._changed(encoded, bound.arguments):
+                raise UsageError(f"{self._label}: {changed}")
         return encoded
 
     def decode(self, arguments: Mapping[str, "Json"]) -> inspect.BoundArguments:
@@ -63,9 +58,16 @@ class Codec:
         try:
             text = self._adapter.dump_json(dict(arguments), context=REVEAL, warnings="none")
         except PydanticSerializationError as error:
-            raise UsageError(f"{self._label}: an argument does not fit its annotation: {_first_line(error)}") from None
+            raise UsageError(f"{self._label}: an argument cannot be written as JSON: {_first_line(error)}") from None
         encoded: dict[str, Json] = json.loads(text)
         return encoded
+
+    def _reveal(self, arguments: Mapping[str, Any]) -> dict[str, "Json"]:
+        from pydantic_core import to_json  # noqa: PLC0415 - built on first use, see the module
+
+        plain = self._adapter.dump_python(dict(arguments), context=REVEAL, warnings="none")
+        revealed: dict[str, Json] = json.loads(to_json(plain, bytes_mode="base64", fallback=_behind_the_mask))
+        return revealed
 
     def _load(self, arguments: Mapping[str, "Json"]) -> dict[str, Any]:
         from pydantic import ValidationError  # noqa: PLC0415 - built on first use, see the module
@@ -81,10 +83,11 @@ class Codec:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter, with_config  # noqa: PLC0415 - see the module
         from typing_extensions import TypedDict  # noqa: PLC0415 - the one that Pydantic takes before Python 3.12
 
-        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc]
+        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc,operator]
+        config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
         try:
-            return TypeAdapter(with_config(ConfigDict(extra="forbid"))(shape))
-        except PydanticUserError as error:
+            return TypeAdapter(with_config(config)(shape))
+        except (PydanticUserError, NameError) as error:
             raise UsageError(f"{self._label}: {_first_line(error)}") from None
 
 
@@ -109,24 +112,19 @@ def travelling_signature(label: str, function: Callable[..., Any], injected: obj
 
 
 def _travelling(parameter: inspect.Parameter) -> Any:
-    annotation = _revealed(parameter.annotation)
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        return tuple[annotation, ...]  # type: ignore[valid-type]
+        return NotRequired[tuple[parameter.annotation, ...]]
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-        return dict[str, annotation]  # type: ignore[valid-type]
-    return annotation
+        return NotRequired[dict[str, parameter.annotation]]  # type: ignore[name-defined]
+    if parameter.default is not inspect.Parameter.empty:
+        # A parameter that was added with a default must not fail the jobs that were queued before.
+        return NotRequired[parameter.annotation]
+    return parameter.annotation
 
 
-def _revealed(annotation: Any) -> Any:
-    """Make Pydantic's own secrets clear in the envelope; nested in a model they are refused by the round trip."""
-    from pydantic import PlainSerializer, SecretBytes, SecretStr  # noqa: PLC0415 - see the module
-
-    if annotation in (SecretStr, SecretBytes):
-        return Annotated[annotation, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
-    origin = get_origin(annotation)
-    if origin is Annotated or not get_args(annotation) or not hasattr(origin, "__class_getitem__"):
-        return annotation
-    return origin[tuple(_revealed(argument) for argument in get_args(annotation))]
+def _behind_the_mask(value: Any) -> Any:
+    reveal = getattr(value, "get_secret_value", None)
+    return str(value) if reveal is None else reveal()
 
 
 def _places(error: "ValidationError") -> str:

@@ -33,6 +33,8 @@ def configure() -> None:
         handler.setFormatter(LambdaPowertoolsFormatter(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "afterward")))
         handler.addFilter(_add_context)
     root.handlers = handlers
+    for talkative in ("botocore", "mangum"):  # where credentials came from; the path of every request
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     root.setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
 
 
