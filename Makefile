@@ -1,0 +1,66 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format typecheck validate build bench lock clean setup setup-sam
+
+# A Python from 3.11 to 3.13; choose another with `make PYTHON=/path/to/python`.
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
+	"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$candidate" && break; done)
+PY := .venv/bin/python
+SAM := .venv-sam/bin/sam
+LOCK := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes $(UPGRADE)
+
+help:  ## Show this list
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it)
+	@$(PY) -m local
+
+test: setup  ## Run the tests (ARGS= goes to pytest)
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup  ## Check format and style
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+format: setup  ## Format, and mend what ruff can mend
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+typecheck: setup  ## Check the types
+	$(PY) -m mypy
+
+validate: setup setup-sam  ## Check the template (the tests check it as SAM expands it)
+	.venv/bin/cfn-lint template.yaml
+	$(SAM) validate --region us-east-1
+	$(SAM) validate --region us-east-1 --lint
+
+build: setup setup-sam  ## Build what `sam deploy` uploads, into .aws-sam/build
+	$(SAM) build
+
+bench: setup  ## Run the benchmarks
+	@for benchmark in benchmarks/[!_]*.py; do $(PY) "$$benchmark" || exit 1; done
+
+lock: setup  ## Lock the requirements anew (UPGRADE=--upgrade takes newer versions)
+	$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	$(LOCK) --universal --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	$(LOCK) --universal --python-version 3.11 requirements/sam.in -o requirements/sam.txt
+	$(LOCK) --universal --python-version 3.11 -c requirements/dev.txt requirements/base.in -o layers/afterward/requirements.txt
+
+clean:  ## Remove the environments and everything built
+	rm -rf .venv .venv-sam .aws-sam
+
+setup: .venv/.ready
+setup-sam: .venv-sam/.ready
+
+.venv/.ready: requirements/uv.txt requirements/dev.txt
+.venv-sam/.ready: requirements/uv.txt requirements/sam.txt
+.venv/.ready .venv-sam/.ready:
+	@test -n "$(PYTHON)" || { echo "Afterward needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+		|| { echo "$(PYTHON) is not a Python from 3.11 to 3.13. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make environments (no venv or ensurepip; on Debian: apt install python3-venv)." >&2; exit 1; }
+	@echo "Setting up $(@D) ..."
+	@"$(PYTHON)" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@VIRTUAL_ENV=$(@D) $(@D)/bin/uv pip sync --quiet --require-hashes requirements/uv.txt $(lastword $^)
+	@touch $@
