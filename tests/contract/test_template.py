@@ -1,0 +1,190 @@
+"""What template.yaml must say for a job's way to hold, and that every task's block says it in the same words."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.contract.resources import Template, allowed, many, statements, targets
+
+BLOCK = ("", "Queue", "Logs", "Errors", "Throttles", "Age")
+"""What belongs to a task, as suffixes of its logical id, in the order in which it stands in the template."""
+
+WILDCARDS = {
+    ("BucketPolicy", "${Bucket.Arn}/*"): "a bucket's policy speaks of all its objects, to deny them without TLS",
+    ("AddJobsPolicy", "${Bucket.Arn}/envelopes/*"): "a prefix: the objects' names are the jobs'",
+    ("RunJobsPolicy", "${Bucket.Arn}/envelopes/*"): "the same",
+    ("DeadLetter", "${Bucket.Arn}/archive/*"): "the same",
+}
+"""Every place where a resource ends in a wildcard, and why."""
+
+
+def block(template: Template, logical_id: str, name: str) -> list[Any]:
+    """Return a task's resources with its names taken out and without what is a task's own choice."""
+    resources = template["Resources"]
+    text = json.dumps([resources[logical_id + suffix] for suffix in BLOCK])
+    parts = json.loads(text.replace(logical_id, "<Task>").replace(name, "<task>"))
+    function, queue = parts[0]["Properties"], parts[1]["Properties"]
+    for own in ("Environment", "Timeout", "MemorySize"):
+        function.pop(own, None)
+    function["Policies"] = [*function["Policies"][:2], function["Policies"][2]["Statement"][:2]]
+    function["Events"]["Messages"]["Properties"].pop("BatchSize")
+    function["Events"]["Messages"]["Properties"].pop("ScalingConfig")
+    queue.pop("VisibilityTimeout")
+    queue["RedrivePolicy"].pop("maxReceiveCount")
+    return [*parts]
+
+
+def timeout(template: Template, logical_id: str) -> int:
+    default = template["Globals"]["Function"]["Timeout"]
+    return int(template["Resources"][logical_id]["Properties"].get("Timeout", default))
+
+
+def consumers(template: Template) -> dict[str, tuple[Template, Template]]:
+    """Return the SQS event and the queue of every function that has one."""
+    found = {}
+    for logical_id, resource in template["Resources"].items():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            if event["Type"] == "SQS":
+                queue, attribute = event["Properties"]["Queue"]["Fn::GetAtt"]
+                assert attribute == "Arn"
+                found[logical_id] = (event["Properties"], template["Resources"][queue]["Properties"])
+    return found
+
+
+def test_blocks_of_all_tasks_are_the_same(template: Template, tasks: dict[str, str]) -> None:
+    """A task's function, queue, log and alarms differ from any other task's only in its names and its own choices."""
+    blocks = {logical_id: block(template, logical_id, name) for logical_id, name in tasks.items()}
+    first = next(iter(blocks))
+    for logical_id, parts in blocks.items():
+        assert parts == blocks[first], f"{logical_id} differs from {first}"
+
+
+def test_blocks_stand_in_the_same_order(template: Template, tasks: dict[str, str]) -> None:
+    """A task's resources stand together, in the order of every other task's."""
+    order = list(template["Resources"])
+    for logical_id in [*tasks, "DeadLetter"]:
+        start = order.index(logical_id)
+        assert order[start : start + len(BLOCK)] == [logical_id + suffix for suffix in BLOCK]
+
+
+def test_every_function_on_a_queue_is_a_task_or_the_dead_letters(template: Template, tasks: dict[str, str]) -> None:
+    """No queue is consumed by a function that no task declares."""
+    assert set(consumers(template)) == {*tasks, "DeadLetter"}
+
+
+def test_visibility_is_six_timeouts(template: Template) -> None:
+    """A message stays hidden for six times its function's timeout, as AWS asks of event sources."""
+    for logical_id, (_, queue) in consumers(template).items():
+        assert queue["VisibilityTimeout"] == 6 * timeout(template, logical_id), logical_id
+
+
+def test_deliveries_end_long_before_the_message_does(template: Template, tasks: dict[str, str]) -> None:
+    """All deliveries of a message fit into half of its life, so that it dies as a dead letter and never of age."""
+    for logical_id in tasks:
+        queue = template["Resources"][f"{logical_id}Queue"]["Properties"]
+        deliveries = queue["RedrivePolicy"]["maxReceiveCount"]
+        assert queue["MessageRetentionPeriod"] == 7 * 86_400
+        assert 10 < deliveries <= 1000
+        assert deliveries * queue["VisibilityTimeout"] <= queue["MessageRetentionPeriod"] / 2, logical_id
+
+
+def test_dead_letters_live_longer_than_any_message(template: Template) -> None:
+    """A dead letter keeps the age of its message, so its queue keeps it 14 days, and passes it on to nobody."""
+    queue = template["Resources"]["DeadLetterQueue"]["Properties"]
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert "RedrivePolicy" not in queue
+
+
+def test_every_queue_gives_up_to_the_shared_dead_letters(template: Template, tasks: dict[str, str]) -> None:
+    """Every task's queue redrives to the one dead-letter queue."""
+    for logical_id in tasks:
+        redrive = template["Resources"][f"{logical_id}Queue"]["Properties"]["RedrivePolicy"]
+        assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+
+
+def test_batches_report_single_failures(template: Template) -> None:
+    """Every consumer answers for each message of a batch, and names its event `Messages`."""
+    for logical_id, (event, _) in consumers(template).items():
+        assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"], logical_id
+        assert event["ScalingConfig"]["MaximumConcurrency"] >= 2
+        assert list(template["Resources"][logical_id]["Properties"]["Events"]) == ["Messages"]
+
+
+def test_every_function_knows_every_queue(template: Template, tasks: dict[str, str]) -> None:
+    """All functions have each queue's URL in a variable: the API adds jobs, and the others hand over to successors."""
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    queues = {name: value for name, value in variables.items() if name.startswith("AFTERWARD_QUEUE_")}
+    assert queues == {f"AFTERWARD_QUEUE_{name.upper()}": {"Ref": f"{id_}Queue"} for id_, name in tasks.items()}
+    assert variables["AFTERWARD_DEAD_LETTER_QUEUE"] == {"Ref": "DeadLetterQueue"}
+
+
+def test_whoever_adds_jobs_may_send_to_every_queue(template: Template, tasks: dict[str, str]) -> None:
+    """The API, every worker and the dead letters' function may send to every task's queue, and so hand over to it."""
+    sends = {one for one in allowed(template, by="AddJobsPolicy") if one.startswith("sqs:")}
+    assert sends == {f"sqs:SendMessage on {logical_id}Queue" for logical_id in tasks}
+    for logical_id in ["Api", *tasks, "DeadLetter"]:
+        assert {"Ref": "AddJobsPolicy"} in template["Resources"][logical_id]["Properties"]["Policies"]
+
+
+def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[str, str]) -> None:
+    """A worker changes the visibility of its own queue's messages, sends dead letters, and reads no queue of others."""
+    for logical_id in tasks:
+        sqs = {one for one in allowed(template, by=logical_id) if one.startswith("sqs:")}
+        assert sqs == {f"sqs:ChangeMessageVisibility on {logical_id}Queue", "sqs:SendMessage on DeadLetterQueue"}
+
+
+def test_the_api_cannot_touch_a_running_job(template: Template) -> None:
+    """The API puts, reads and takes back records, but finishes none: it has no right to update."""
+    everything = allowed(template, by="Api") | allowed(template, by="AddJobsPolicy")
+    assert not [one for one in everything if "UpdateItem" in one]
+    assert "dynamodb:DeleteItem on JobsTable" in everything
+
+
+def test_no_policy_says_more_than_it_must(template: Template) -> None:
+    """No statement allows a wildcard of actions, and each wildcard of resources is listed here with its reason."""
+    found = set()
+    for logical_id, resource in template["Resources"].items():
+        for statement in statements(resource.get("Properties", {})):
+            if statement["Effect"] == "Allow":
+                assert not [action for action in many(statement["Action"]) if "*" in action], logical_id
+            found |= {(logical_id, target) for target in targets(statement) if "*" in target}
+    assert found == set(WILDCARDS)
+
+
+@pytest.mark.parametrize("table", ["JobsTable", "NotificationsTable"])
+def test_tables_keep_what_they_hold(template: Template, table: str) -> None:
+    """A table is paid per request, encrypted, restorable to a point in time, and outlives its stack."""
+    resource = template["Resources"][table]
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+    properties = resource["Properties"]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_envelopes_outlive_whatever_may_ask_for_them(template: Template) -> None:
+    """An envelope in S3 stays as long as its record (30 days) and a dead letter (14) together may."""
+    rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"envelopes/": 30 + 14, "archive/": 90}
+
+
+def test_every_log_expires(template: Template) -> None:
+    """Every function writes to a log group of the template, and each keeps its lines for LogRetention days."""
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            assert resource["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{logical_id}Logs"}}
+        if resource["Type"] == "AWS::Logs::LogGroup":
+            assert resource["Properties"] == {"RetentionInDays": {"Ref": "LogRetention"}}
+
+
+def test_access_logs_name_nobody(template: Template) -> None:
+    """The gateway's log has neither paths nor queries, which carry e-mail addresses, and is JSON."""
+    line = template["Resources"]["HttpApi"]["Properties"]["AccessLogSettings"]["Format"]
+    fields = set(re.findall(r"\$context\.([a-zA-Z.]+)", line))
+    assert json.loads(line).keys() >= {"requestId", "status"}
+    assert not {field for field in fields if re.search("path|query|identity|claims", field, re.IGNORECASE)}
