@@ -1,12 +1,16 @@
 """The API: a FastAPI application behind API Gateway, by Mangum."""
 
+import os
+
+# First, since it imports FastAPI with less work than FastAPI does by itself.
+from afterward.background import install
+
+# isort: split
 from fastapi import FastAPI
 from mangum import Mangum
 
-from afterward import log
-from afterward.backend import backend
-from afterward.background import install
-from afterward.settings import on_lambda
+from afterward import startup
+from afterward.settings import on_lambda, required
 from routes import job_status, long_task, mail, notification
 
 app = FastAPI(
@@ -20,7 +24,8 @@ for routes in (notification, mail, long_task, job_status):
     app.include_router(routes.router)
 
 if on_lambda():
-    log.configure()
-    backend()
+    for variable in ("AFTERWARD_DIGEST_SECRET", "NOTIFICATIONS_TABLE"):  # which only some requests need
+        required(os.environ, variable)
+startup.finish()
 
 lambda_handler = Mangum(app, lifespan="off")

@@ -3,6 +3,7 @@
 import os
 import smtplib
 import ssl
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -10,7 +11,7 @@ from email.utils import format_datetime
 from typing import Annotated, Protocol
 
 import catalog
-from afterward import Depends, Discard, Job, injected
+from afterward import Depends, Discard, Job, Retry, injected
 from afterward.errors import SettingError
 from afterward.settings import number, required
 
@@ -42,22 +43,24 @@ class SmtpMailer:
 
     def send(self, message: EmailMessage) -> None:
         try:
-            with smtplib.SMTP(self.host, self.port, timeout=TIMEOUT) as smtp:
+            with closing(smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)) as smtp:
                 if self.starttls:
                     smtp.starttls(context=self.tls or ssl.create_default_context())
                 if self.secret:
                     smtp.login(*login(self.secret))
                 smtp.send_message(message)
+                with suppress(smtplib.SMTPException, OSError):
+                    smtp.quit()  # the mail is on its way; a farewell that fails must not send it again
         except smtplib.SMTPRecipientsRefused as refused:
             code = max(code for code, _ in refused.recipients.values())
-            raise _final(code, "the mail server refuses the recipient", refused) from refused
+            raise _outcome(code, "the mail server refuses the recipient") from refused
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as refused:
-            raise _final(refused.smtp_code, "the mail server refuses the message", refused) from refused
+            raise _outcome(refused.smtp_code, "the mail server refuses the message") from refused
 
 
-def _final(code: int, reason: str, error: Exception) -> Exception:
-    """Discard what the server has refused for good; a temporary refusal stays what it is, and is retried."""
-    return Discard(f"{reason} ({code})") if code in PERMANENT else error
+def _outcome(code: int, reason: str) -> Exception:
+    """Discard what is refused for good, retry the rest; in words of ours, since the server's may name the recipient."""
+    return Discard(f"{reason} ({code})") if code in PERMANENT else Retry(f"{reason} for now ({code})")
 
 
 def login(secret: str) -> tuple[str, str]:

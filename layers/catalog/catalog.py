@@ -20,8 +20,11 @@ Email = Annotated[
 https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
 """
 
-Subject = Annotated[str, Field(min_length=1, max_length=900, pattern=r"^[^\r\n]*$", examples=["Welcome"])]
-"""One line that fits a header (RFC 5322: at most 998 characters)."""
+Subject = Annotated[
+    str,
+    Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", examples=["Welcome"]),
+]
+"""One line that fits a header (RFC 5322: at most 998 characters), without control characters and line separators."""
 
 Text = Annotated[str, Field(max_length=200_000, examples=["Hello Ada"])]
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from afterward.aws import client
+from afterward.aws import answering, client
 from afterward.settings import required
 
 KEEP = 90 * 86_400
@@ -44,16 +44,18 @@ class DynamoDBInbox:
             "text": {"S": notification.text},
             "expires": {"N": str(int(time.time()) + KEEP)},
         }
-        self._dynamodb.put_item(TableName=self._table, Item=item)
+        with answering("DynamoDB"):
+            self._dynamodb.put_item(TableName=self._table, Item=item)
 
     def newest(self, recipient: str, limit: int) -> list[Notification]:
-        answer = self._dynamodb.query(
-            TableName=self._table,
-            KeyConditionExpression="recipient = :recipient",
-            ExpressionAttributeValues={":recipient": {"S": recipient}},
-            ScanIndexForward=False,
-            Limit=limit,
-        )
+        with answering("DynamoDB"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                KeyConditionExpression="recipient = :recipient",
+                ExpressionAttributeValues={":recipient": {"S": recipient}},
+                ScanIndexForward=False,
+                Limit=limit,
+            )
         return [_notification(item) for item in answer["Items"]]
 
 

@@ -6,6 +6,8 @@ Names are imported when they are first used: a process pays only for what it nee
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from afterward import startup
+
 if TYPE_CHECKING:
     from afterward.declaration import Task as Task
     from afterward.declaration import task as task
@@ -42,6 +44,8 @@ _HOMES = {
 __all__ = [  # noqa: PLE0604 - the names stand once, above
     *_HOMES,
 ]
+
+startup.begin()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,17 @@
 """Which annotations can travel in a message, decided without building a schema: this runs when a task is declared."""
 
+import collections.abc
 import dataclasses
 import datetime as dt
 import decimal
 import enum
 import fractions
+import io
 import ipaddress
 import pathlib
 import re
+import sys
+import types
 import typing
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,6 +41,34 @@ _VALUES = (
     re.Pattern,
 )
 
+_CONTAINERS = {
+    list,
+    dict,
+    tuple,
+    set,
+    frozenset,
+    collections.deque,
+    collections.defaultdict,
+    collections.OrderedDict,
+    collections.Counter,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Set,
+    collections.abc.MutableSet,
+    collections.abc.Mapping,
+    collections.abc.MutableMapping,
+}
+
+_TRANSPARENT = {
+    *_CONTAINERS,
+    typing.Union,
+    types.UnionType,
+    typing.Required,
+    typing.NotRequired,
+    typing.Final,
+}
+"""What travels when that in its brackets does."""
+
 _INSTEAD = {
     "UploadFile": "store the file in S3 and pass its key",
     "Request": "pass the values that the task needs from it",
@@ -57,28 +89,37 @@ _NO_SHAPE = {
 
 def refusal(annotation: Any) -> str | None:
     """Return why a value of this annotation cannot travel, and what to do instead; None where it can."""
-    return next(_refusals(annotation, set()), None)
+    return next(_refusals(annotation, {}), None)
 
 
-def _refusals(annotation: Any, seen: set[int]) -> Iterator[str]:
+def _refusals(annotation: Any, seen: dict[int, Any]) -> Iterator[str]:
+    """Walk an annotation. `seen` holds what was walked, so that no id is used again meanwhile."""
     if id(annotation) in seen or isinstance(annotation, str | typing.ForwardRef):
         return
-    seen.add(id(annotation))
+    seen[id(annotation)] = annotation
     origin = get_origin(annotation)
-    if origin in {Literal, re.Pattern}:
+    if origin in {Literal, re.Pattern, typing.ClassVar}:
         return
     if origin is Annotated:
         yield from _refusals(get_args(annotation)[0], seen)
     elif reason := _hashable_lookup(origin or annotation):
         yield reason
     elif origin is not None:
-        for argument in get_args(annotation):
-            if argument is not Ellipsis:
-                yield from _refusals(argument, seen)
+        yield from _generic_refusals(origin, annotation, seen)
     elif (named := getattr(annotation, "__value__", None) or getattr(annotation, "__supertype__", None)) is not None:
         yield from _refusals(named, seen)  # a type alias (PEP 695) or a NewType
     elif isinstance(annotation, type):
         yield from _class_refusals(annotation, seen)
+
+
+def _generic_refusals(origin: Any, annotation: Any, seen: dict[int, Any]) -> Iterator[str]:
+    if origin in _CONTAINERS and not hasattr(annotation, "__args__"):
+        yield _bare(origin)  # typing.List and the like
+    if origin not in _TRANSPARENT:
+        yield from _refusals(origin, seen)
+    for argument in get_args(annotation):
+        if argument is not Ellipsis:
+            yield from _refusals(argument, seen)
 
 
 def _hashable_lookup(annotation: Any) -> str | None:
@@ -88,16 +129,16 @@ def _hashable_lookup(annotation: Any) -> str | None:
         return None
 
 
-def _class_refusals(cls: type, seen: set[int]) -> Iterator[str]:
-    if issubclass(cls, list | dict | tuple | set | frozenset) and not _fields(cls):
-        yield f"a bare {cls.__name__} says nothing about what is in it; write {cls.__name__}[...]"
+def _class_refusals(cls: type, seen: dict[int, Any]) -> Iterator[str]:
+    if cls in _CONTAINERS:
+        yield _bare(cls)
     elif issubclass(cls, _VALUES):
         return
-    elif (instead := _of_the_web(cls)) is not None:
-        yield f"{cls.__name__} belongs to the request, which is over when the job runs; {instead}"
+    elif (instead := _instead(cls)) is not None:
+        yield instead
     elif (nested := _fields(cls)) is not None:
-        for annotation in nested:
-            yield from _refusals(annotation, seen)
+        for name, annotation in nested.items():
+            yield from (f"{cls.__name__}.{name}: {reason}" for reason in _refusals(annotation, seen))
     elif not hasattr(cls, "__get_pydantic_core_schema__"):
         yield (
             f"{cls.__name__} cannot travel in a message; pass its id or its data, "
@@ -105,19 +146,35 @@ def _class_refusals(cls: type, seen: set[int]) -> Iterator[str]:
         )
 
 
+def _bare(cls: type) -> str:
+    return f"a bare {cls.__name__} says nothing about what is in it; write {cls.__name__}[...]"
+
+
+def _instead(cls: type) -> str | None:
+    if cls.__module__ == "afterward.progress":
+        return f"{cls.__name__} is injected: put it after a `*`, with the default `injected`"
+    if issubclass(cls, typing.IO | io.IOBase):
+        return f"{cls.__name__} is an open file, which cannot travel; store the file in S3 and pass its key"
+    if typing.is_typeddict(cls) and sys.version_info < (3, 12):
+        return f"{cls.__name__}: use typing_extensions.TypedDict, as Pydantic asks for before Python 3.12"
+    if (instead := _of_the_web(cls)) is not None:
+        return f"{cls.__name__} belongs to the request, which is over when the job runs; {instead}"
+    return None
+
+
 def _of_the_web(cls: type) -> str | None:
     web = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in {"starlette", "fastapi"}]
     return next((_INSTEAD[base.__name__] for base in web if base.__name__ in _INSTEAD), None)
 
 
-def _fields(cls: type) -> list[Any] | None:
+def _fields(cls: type) -> dict[str, Any] | None:
     """Return the annotations of a model, dataclass, TypedDict or NamedTuple; None for any other class."""
     if hasattr(cls, "model_fields"):
-        return [field.annotation for field in cls.model_fields.values()]
-    if not (dataclasses.is_dataclass(cls) or typing.is_typeddict(cls) or hasattr(cls, "_fields")):
+        return {name: field.annotation for name, field in cls.model_fields.items()}
+    if not (dataclasses.is_dataclass(cls) or hasattr(cls, "__required_keys__") or hasattr(cls, "_fields")):
         return None
     try:
-        return list(typing.get_type_hints(cls, include_extras=True).values())
+        return typing.get_type_hints(cls, include_extras=True)
     except NameError as error:
         raise UsageError(
             f"{cls.__name__}: {error}; annotations must be resolvable where the task is declared"

@@ -4,6 +4,8 @@ Clients come from botocore itself, since boto3's own layer is import time that b
 request 30 seconds; the timeouts below leave a refused publish an answer well before that.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -43,3 +45,12 @@ def refused_by(service: str, error: ClientError | BotoCoreError) -> Unavailable:
     """Name the service and the kind of its refusal; the details go to the log, by the exception's cause."""
     kind = code_of(error) if isinstance(error, ClientError) else type(error).__name__
     return Unavailable(f"{service} did not take the request ({kind})", retry_after=30 if kind in _REFUSED else 2)
+
+
+@contextmanager
+def answering(service: str) -> Iterator[None]:
+    """Raise errors.Unavailable where a call of the service fails."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise refused_by(service, error) from error

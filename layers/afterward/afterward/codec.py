@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NotRequired, get_type_hints
 
 from afterward.annotations import refusal
+from afterward.depends import marker
 from afterward.errors import BadMessage, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,23 @@ class Codec:
 
     def decode(self, arguments: Mapping[str, "Json"]) -> inspect.BoundArguments:
         """Validate what a message carries; raise BadMessage with the places that do not fit, without their values."""
-        return inspect.BoundArguments(self._signature, self._load(arguments))
+        bound = inspect.BoundArguments(self._signature, self._load(arguments))
+        bound.apply_defaults()
+        return bound
+
+    def _changed(self, encoded: Mapping[str, "Json"], arguments: Mapping[str, Any]) -> str | None:
+        """Say what the task would get that is not what the caller passed; None where it gets the same."""
+        try:
+            decoded = self._load(encoded)
+        except BadMessage as error:
+            return str(error)
+        for name, value in arguments.items():
+            if decoded[name] != value:
+                return (
+                    f"argument `{name}` would not arrive as it was passed: "
+                    f"{type(value).__name__} comes back as {type(decoded[name]).__name__}, or with another value"
+                )
+        return None
 
     def _bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
         try:
@@ -56,17 +73,18 @@ class Codec:
         from pydantic_core import PydanticSerializationError  # noqa: PLC0415 - built on first use, see the module
 
         try:
-            text = self._adapter.dump_json(dict(arguments), context=REVEAL, warnings="none")
+            text = self._adapter.dump_json([dict(arguments)], context=REVEAL, warnings="none", round_trip=True)
         except PydanticSerializationError as error:
             raise UsageError(f"{self._label}: an argument cannot be written as JSON: {_first_line(error)}") from None
-        encoded: dict[str, Json] = json.loads(text)
+        encoded: dict[str, Json] = json.loads(text)[0]
         return encoded
 
     def _reveal(self, arguments: Mapping[str, Any]) -> dict[str, "Json"]:
         from pydantic_core import to_json  # noqa: PLC0415 - built on first use, see the module
 
-        plain = self._adapter.dump_python(dict(arguments), context=REVEAL, warnings="none")
-        revealed: dict[str, Json] = json.loads(to_json(plain, bytes_mode="base64", fallback=_behind_the_mask))
+        plain = self._adapter.dump_python([dict(arguments)], context=REVEAL, warnings="none", round_trip=True)
+        text = to_json(_unmasked(plain), bytes_mode="base64", inf_nan_mode="null", fallback=str)
+        revealed: dict[str, Json] = json.loads(text)[0]
         return revealed
 
     def _load(self, arguments: Mapping[str, "Json"]) -> dict[str, Any]:
@@ -74,21 +92,25 @@ class Codec:
 
         try:
             # Through JSON text, since Pydantic reads tuples, bytes and dates from JSON where it would not from Python.
-            return dict(self._adapter.validate_json(json.dumps(arguments)))
+            return dict(self._adapter.validate_json(json.dumps([arguments]), by_alias=False, by_name=True)[0])
         except ValidationError as error:
             raise BadMessage(f"invalid arguments: {_places(error)}") from None
 
     @cached_property
-    def _adapter(self) -> "TypeAdapter[dict[str, Any]]":
-        from pydantic import ConfigDict, PydanticUserError, TypeAdapter, with_config  # noqa: PLC0415 - see the module
+    def _adapter(self) -> "TypeAdapter[list[dict[str, Any]]]":
+        from pydantic import ConfigDict, PydanticUserError, TypeAdapter  # noqa: PLC0415 - see the module
         from typing_extensions import TypedDict  # noqa: PLC0415 - the one that Pydantic takes before Python 3.12
 
-        shape = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc,operator]
+        shape: Any = TypedDict("Arguments", {p.name: _travelling(p) for p in self._signature.parameters.values()})  # type: ignore[misc]
         config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
         try:
-            return TypeAdapter(with_config(config)(shape))
+            # In a list, since the configuration of a TypedDict alone says nothing about how its bytes are written.
+            adapter: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[shape], config=config)
+            if not adapter.pydantic_complete:
+                adapter.rebuild()
         except (PydanticUserError, NameError) as error:
             raise UsageError(f"{self._label}: {_first_line(error)}") from None
+        return adapter
 
 
 def travelling_signature(label: str, function: Callable[..., Any], injected: object) -> inspect.Signature:
@@ -105,6 +127,8 @@ def travelling_signature(label: str, function: Callable[..., Any], injected: obj
             raise UsageError(
                 f"{label}: parameter `{parameter.name}` needs an annotation: it says how the value travels"
             )
+        if marker(hints[parameter.name], parameter.default):
+            raise UsageError(f"{label}: parameter `{parameter.name}` is injected, so its default must be `injected`")
         if reason := refusal(hints[parameter.name]):
             raise UsageError(f"{label}: parameter `{parameter.name}`: {reason}")
         parameters.append(parameter.replace(annotation=hints[parameter.name]))
@@ -112,24 +136,28 @@ def travelling_signature(label: str, function: Callable[..., Any], injected: obj
 
 
 def _travelling(parameter: inspect.Parameter) -> Any:
+    annotation = parameter.annotation
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        return NotRequired[tuple[parameter.annotation, ...]]
+        return tuple[annotation, ...]  # type: ignore[valid-type]
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-        return NotRequired[dict[str, parameter.annotation]]  # type: ignore[name-defined]
-    if parameter.default is not inspect.Parameter.empty:
-        # A parameter that was added with a default must not fail the jobs that were queued before.
-        return NotRequired[parameter.annotation]
-    return parameter.annotation
+        return dict[str, annotation]  # type: ignore[valid-type]
+    # A parameter that was added with a default must not fail the jobs that were queued before.
+    return annotation if parameter.default is inspect.Parameter.empty else NotRequired[annotation]
 
 
-def _behind_the_mask(value: Any) -> Any:
-    reveal = getattr(value, "get_secret_value", None)
-    return str(value) if reveal is None else reveal()
+def _unmasked(value: Any) -> Any:
+    if (reveal := getattr(value, "get_secret_value", None)) is not None:
+        return _unmasked(reveal())
+    if isinstance(value, dict):
+        return {key: _unmasked(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_unmasked(one) for one in value]
+    return value
 
 
 def _places(error: "ValidationError") -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"`{'.'.join(str(part) for part in one['loc'])}`: {one['msg']}" for one in found[:5])
+    return "; ".join(f"`{'.'.join(str(part) for part in one['loc'][1:])}`: {one['msg']}" for one in found[:5])
 
 
 def _first_line(error: Exception) -> str:

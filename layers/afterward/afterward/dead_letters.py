@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from afterward import log
+from afterward import log, startup
 from afterward.backend import Backend, backend
 from afterward.clock import timestamp
 from afterward.envelope import Envelope, dumps
@@ -21,7 +21,6 @@ from afterward.job import Status
 from afterward.parcel import unpack
 from afterward.queues import Incoming
 from afterward.records import Held, Record, Written, queued
-from afterward.settings import on_lambda
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +29,14 @@ class DeadLetters:
     """Archives dead letters under `archive/<owner>/<job>/<run>.json`, and no envelopes under `archive/unreadable/`."""
 
     def __init__(self) -> None:
-        self._using: Backend | None = None
-        if on_lambda():
-            log.configure()
-            self._using = backend()
+        self._using = startup.finish()
 
     def __call__(self, event: Mapping[str, Any], context: Context) -> Response:
         """Settle a batch of the dead-letter queue; messages that cannot be archived now stay on it."""
         return self.run(event, context, self._using or backend())
 
-    def run(self, event: Mapping[str, Any], context: Context, using: Backend) -> Response:
+    @staticmethod
+    def run(event: Mapping[str, Any], context: Context, using: Backend) -> Response:
         """Do the same with a backend of the caller's choice."""
         with log.context(request_id=context.aws_request_id):
             return settle_all(event, lambda message: DeadLetter(using, message).settle())
@@ -126,7 +123,7 @@ class DeadLetter:
 
     @property
     def _error(self) -> str:
-        return self.message.attributes.get("error", "") or "NeverSettled"
+        return self.message.attributes.get("error") or ("" if self._reason else "NeverSettled")
 
     @property
     def _worn_out(self) -> str:

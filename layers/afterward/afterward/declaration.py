@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, overload
 
 from afterward.codec import Codec, travelling_signature
-from afterward.depends import injected
+from afterward.depends import injected, needs_of
 from afterward.errors import BadMessage, UsageError
-from afterward.job import checked_id
+from afterward.job import Job, checked_id
 from afterward.retry import Backoff
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Task(Generic[P]):
         self.signature = travelling_signature(f"task {name}", declaration, injected)
         self.codec = Codec(f"task {name}", self.signature)
         self.body = None if _is_empty(declaration) else declaration
+        if self.body is not None:
+            self._check_body(self.body)
         self.call_options = Options()
         self.__doc__ = declaration.__doc__
         self.__module__ = declaration.__module__
@@ -90,6 +92,8 @@ class Task(Generic[P]):
         """
         if id is not None and key is not None:
             raise UsageError(f"task {self.name}: give id= or key=, not both")
+        if key == "":
+            raise UsageError(f"task {self.name}: key must not be empty; every call without one would be the same job")
         if not 0 <= delay < math.inf:
             raise UsageError(f"task {self.name}: delay must be seconds from 0 up, got {delay}")
         if fairness and not _GROUP.fullmatch(fairness):
@@ -109,10 +113,12 @@ class Task(Generic[P]):
         from afterward.worker import Worker  # noqa: PLC0415 - whoever only adds tasks needs no worker
 
         function = implementation or self.body
-        if function is None:
+        if function is None or isinstance(function, Task):
             raise UsageError(f"task {self.name} has no body in place; give worker() its implementation")
         if implementation is not None and self.body is not None:
             raise UsageError(f"task {self.name} has its body in place already, so {_named(function)} would never run")
+        if self._workers and self._workers[0].implementation is function:
+            return self._workers[0]
         if self._workers:
             raise UsageError(
                 f"task {self.name} has two implementations: {self._workers[0].label} and {_named(function)}"
@@ -127,6 +133,12 @@ class Task(Generic[P]):
         if not self._workers and self.body is not None:
             return self.worker()
         return self._workers[0] if self._workers else None
+
+    def _check_body(self, body: Body[P]) -> None:
+        """Refuse now what could not be injected: nobody may call `worker` before the first job is there."""
+        from afterward.progress import Progress  # noqa: PLC0415 - a declaration without a body needs none
+
+        needs_of(f"task {self.name}", body, self.signature, (Progress, Job))
 
     def upcast(self, from_version: int) -> Callable[[Upcaster], Upcaster]:
         """Register how the arguments of version n become those of version n + 1, for jobs queued before a deploy."""
@@ -229,14 +241,24 @@ def _named(function: object) -> str:
     return str(getattr(function, "__qualname__", repr(function)))
 
 
-def _empty() -> None:
-    """Nothing but a docstring."""
+def _docstring() -> None:
+    """Nothing but this."""
 
 
-async def _empty_async() -> None:
-    """Nothing but a docstring."""
+def _nothing() -> None: ...
+
+
+async def _docstring_async() -> None:
+    """Nothing but this."""
+
+
+async def _nothing_async() -> None: ...
+
+
+_EMPTY = {function.__code__.co_code for function in (_docstring, _nothing, _docstring_async, _nothing_async)}
 
 
 def _is_empty(function: Callable[..., Any]) -> bool:
     """Whether a function has no body but a docstring, `...` or `pass`: then it only declares."""
-    return function.__code__.co_code in {_empty.__code__.co_code, _empty_async.__code__.co_code}
+    code = function.__code__
+    return code.co_code in _EMPTY and {*code.co_consts} <= {function.__doc__, None}

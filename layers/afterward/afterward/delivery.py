@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from afterward import log
-from afterward.errors import BadMessage, Continue, Discard, Retry, Stopped
+from afterward.errors import BadMessage, Continue, Discard, Retry, Stopped, Unavailable
 from afterward.event import GiveBack
 from afterward.handover import hand_over
 from afterward.job import Job, Status
@@ -42,7 +42,7 @@ worker is replaced soon, and not only after six times the function's timeout."""
 
 LEG_RECEIVES = 100
 LEG_AGE = 7 * 86_400 / 4
-"""After so many receives, or a quarter of the queue's retention, a continued job goes on as a new message."""
+"""After so many receives, or a quarter of the queue's retention, a job waits or goes on as a new message."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Delivery:
             self.backend.queues.bury(self.message, str(bad), "BadMessage")
             return
         with log.context(job_id=envelope.id):
-            self._wait_until(envelope.not_before)
+            if envelope.not_before > self._now:
+                self._come_again(envelope.not_before - self._now)
+                return
             outcome = self.backend.records.claim(self._claim())
             if isinstance(outcome, Written):
                 self._run(outcome.record)
@@ -102,7 +104,7 @@ class Delivery:
             saved=record.checkpoint,
         )
         if self.deadline - self._now > LONG_TASK:
-            self._put_off(self.deadline - self._now + LEASE_MARGIN)
+            self._shorten_visibility()
         try:
             self._execute(record, progress)
         except Continue:
@@ -111,10 +113,18 @@ class Delivery:
             self._stopped(lease)
         except (Discard, BadMessage) as error:
             self._fail(lease, progress.pending(), error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its failure, not the worker's
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises (CancelledError, SystemExit) is its failure
             self._failed_attempt(lease, progress.pending(), error)
         else:
             self._complete(lease, progress)
+
+    def _shorten_visibility(self) -> None:
+        try:
+            self._put_off(self.deadline - self._now + LEASE_MARGIN)
+        except Unavailable:
+            logger.warning("the message keeps its queue's visibility", exc_info=True)
 
     def _execute(self, record: Record, progress: Progress) -> None:
         arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
@@ -141,31 +151,27 @@ class Delivery:
             self._fail(lease, pending, error)
             return
         asked = error.delay if isinstance(error, Retry) else None
-        delay = self.task.backoff.delay(record.attempt, self.backend.clock.jitter) if asked is None else asked
+        continued = max(0, record.limit - self.task.max_attempts)
+        attempt, limit = max(1, record.attempt - continued), record.limit - continued
+        delay = self.task.backoff.delay(attempt, self.backend.clock.jitter) if asked is None else asked
         reason = reason_of(error)
-        logger.warning(
-            "attempt %d of %d failed, the next one in %.1f s", record.attempt, record.limit, delay, exc_info=error
-        )
+        logger.warning("attempt %d of %d failed, the next one in %.1f s", attempt, limit, delay, exc_info=error)
         waiting = {
             "status": Status.QUEUED,
             "lease": 0.0,
             "not_before": self._now + delay,
             "reason": reason,
-            "message": f"Attempt {record.attempt} of {record.limit} failed, trying again: {reason}",
+            "message": f"Attempt {attempt} of {limit} failed, trying again: {reason}",
         }
         if self._end(lease, pending | waiting):
-            self._give_back(delay)
+            self._come_again(delay)
 
     def _go_on(self, lease: Lease, pending: dict[str, Any]) -> None:
         """Leave the rest to another invocation: an attempt that made progress and ended in time does not count."""
         waiting = {"status": Status.QUEUED, "lease": 0.0, "not_before": 0.0, "limit": lease.record.limit + 1}
-        if not self._end(lease, pending | waiting):
-            return
-        logger.info("goes on in another invocation")
-        if self.message.receives < LEG_RECEIVES and self._now - self.message.sent < LEG_AGE:
-            self._give_back(0)
-        following = dataclasses.replace(self._envelope, leg=self._envelope.leg + 1, not_before=0.0)
-        self.backend.queues.send([pack(following, self.backend.blobs)])
+        if self._end(lease, pending | waiting):
+            logger.info("goes on in another invocation")
+            self._come_again(0)
 
     def _end(self, lease: Lease, changes: dict[str, Any]) -> bool:
         """Write the attempt's end; where the record has moved on without it, do what that asks for instead."""
@@ -193,7 +199,7 @@ class Delivery:
         elif stands.attempt >= stands.limit:
             self._give_up(stands)
         else:
-            self._give_back(max(1.0, stands.not_before - self._now))
+            self._come_again(max(1.0, stands.not_before - self._now))
 
     def _pay(self, stands: Record) -> None:
         """Repeat what a final job still owes: its dead letter, and its successor's message."""
@@ -214,9 +220,13 @@ class Delivery:
         self.backend.queues.bury(self.message, reason, error)
         hand_over(self.backend, self._envelope, Status.FAILED)
 
-    def _wait_until(self, not_before: float) -> None:
-        if not_before > self._now:
-            self._give_back(not_before - self._now)
+    def _come_again(self, seconds: float) -> None:
+        """Have the job come again by this message, or, before the queue forgets that, by a new one (the next leg)."""
+        if self.message.receives < LEG_RECEIVES and self._now - self.message.sent < LEG_AGE:
+            self._give_back(seconds)
+        not_before = self._now + seconds if seconds else 0.0
+        following = dataclasses.replace(self._envelope, leg=self._envelope.leg + 1, not_before=not_before)
+        self.backend.queues.send([pack(following, self.backend.blobs, seconds)])
 
     def _give_back(self, seconds: float) -> NoReturn:
         self._put_off(seconds)

@@ -32,7 +32,7 @@ _CLAIMABLE = (
     "attribute_not_exists(pk) OR (#run = :run AND #attempt < #limit AND "
     "((#status = :queued AND #not_before <= :now) OR (#status = :running AND #lease <= :now)))"
 )
-_MADE = ("task", "created", "listing", "expires", "run", "limit", "not_before", "progress", "chain")
+_MADE = ("task", "created", "listing", "expires", "run", "limit", "not_before", "progress", "chain", "digest")
 
 
 class DynamoDBRecords:
@@ -60,8 +60,9 @@ class DynamoDBRecords:
 
     def claim(self, claim: Claim) -> Written | Held:
         fresh = _item(claim.fresh)
-        made = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in _MADE)
-        values = {f":{name}": fresh[name] for name in _MADE} | {
+        named = [name for name in _MADE if name in fresh]
+        made = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in named)
+        values = {f":{name}": fresh[name] for name in named} | {
             ":now": _number(claim.now),
             ":until": _number(claim.lease),
             ":nonce": {"S": claim.nonce},
@@ -71,7 +72,7 @@ class DynamoDBRecords:
             ":zero": {"N": "0"},
             ":one": {"N": "1"},
         }
-        used = {"#status", "#attempt", "#lease", "#nonce", "#updated"} | {f"#{name}" for name in _MADE}
+        used = {"#status", "#attempt", "#lease", "#nonce", "#updated"} | {f"#{name}" for name in named}
         request = {
             "Key": _key(claim.fresh.owner, claim.fresh.id),
             "ConditionExpression": _CLAIMABLE,
@@ -94,6 +95,7 @@ class DynamoDBRecords:
             "ConditionExpression": "#nonce = :old",
             "ExpressionAttributeNames": {"#nonce": "nonce"},
             "ExpressionAttributeValues": {":old": {"S": record.nonce}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
             self._call("delete_item", **request)
@@ -195,7 +197,7 @@ def _number(value: float) -> Item:
 
 
 def _record(item: Item) -> Record:
-    owner, _, job_id = item["pk"]["S"].partition("#")
+    owner, _, job_id = item["pk"]["S"].rpartition("#")
     values = {name: _value(name, item[name]) for name in _NAMES if name in item}
     return Record(owner=owner, id=job_id, **(values | {"status": Status(values["status"])}))
 

@@ -4,18 +4,19 @@ JSON, version 1 of the format:
 
 ```
 {"afterward": 1, "owner": …, "id": …, "task": …, "version": 1, "arguments": {…}, "run": 1, "leg": 0,
- "created": "2026-11-22T14:00:00.000000Z", "not_before": 1795000000.0, "group": …,
+ "created": "2026-11-22T14:00:00.000000Z", "not_before": 1795000000.0, "group": …, "digest": …,
  "chain": …, "even_if_failed": false, "broken_by": …, "rest": [{"id": …, "task": …, …}, …]}
 ```
 
 `rest` holds the jobs of the chain that come after this one. `broken_by` names the job whose failure stopped the chain:
-from then on only `even_if_failed` jobs run. A body over the limit of SQS lies in S3, and the message points at it:
+from then on only `even_if_failed` jobs run. `digest` is the payload's where the id was chosen by the caller, so that a
+record made by a worker recognises a repeat. A body over the limit of SQS lies in S3, and the message points at it:
 `{"afterward": 1, "stored": "envelopes/…"}`.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from afterward.errors import BadMessage
@@ -50,6 +51,7 @@ class Envelope(Link):
     leg: int = 0
     not_before: float = 0.0
     group: str = ""
+    digest: str = ""
     chain: str = ""
     broken_by: str = ""
     rest: tuple[Link, ...] = ()
@@ -97,7 +99,7 @@ def loads(body: str) -> Envelope:
 
 def _object(body: str) -> dict[str, Json]:
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_no_json)
     except (ValueError, RecursionError):
         raise BadMessage("the message is not JSON, so it is not an Afterward envelope") from None
     if not isinstance(value, dict) or "afterward" not in value:
@@ -105,6 +107,10 @@ def _object(body: str) -> dict[str, Json]:
     if value["afterward"] != FORMAT:
         raise BadMessage(f"the envelope has format {value['afterward']!r:.40}, and this code knows format {FORMAT}")
     return value
+
+
+def _no_json(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _mapping(value: Json) -> dict[str, Json]:
@@ -122,7 +128,7 @@ def _part(kind: type[Part], value: Mapping[str, Json], **given: Any) -> Part:
     try:
         return kind(**known)
     except TypeError:
-        missing = [name for name in ("owner", "id", "task", "created", "arguments") if name not in known]
+        missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in known]
         raise BadMessage(f"the envelope lacks {', '.join(missing)}") from None
 
 
@@ -139,6 +145,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "leg": int,
     "not_before": (int, float),
     "group": str,
+    "digest": str,
     "chain": str,
     "broken_by": str,
     "rest": tuple,

@@ -17,6 +17,8 @@ Interrupt                 ends an attempt from inside, past every `except Except
 ```
 """
 
+import math
+
 
 class AfterwardError(Exception):
     """The root of what this library raises."""
@@ -62,8 +64,8 @@ class Retry(AfterwardError):
 
     def __init__(self, reason: str = "the task asked to be retried", *, delay: float | None = None) -> None:
         super().__init__(reason)
-        if delay is not None and delay < 0:
-            raise ValueError(f"delay must not be negative, got {delay}")
+        if delay is not None and not 0 <= delay < math.inf:
+            raise ValueError(f"delay must be seconds from 0 up, got {delay}")
         self.delay = delay
 
 

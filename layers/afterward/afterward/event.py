@@ -29,10 +29,10 @@ class GiveBack(Exception):
 Response = dict[str, list[dict[str, str]]]
 
 
-def messages(event: Mapping[str, Any]) -> Iterator[Incoming]:
+def messages(event: Any) -> Iterator[Incoming]:
     """Yield the messages of an event, or raise UsageError where it is none of SQS."""
-    records = event.get("Records")
-    if not isinstance(records, list) or any(record.get("eventSource") != "aws:sqs" for record in records):
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list) or not all(_of_sqs(record) for record in records):
         raise UsageError("this function takes SQS events; see the examples in events/")
     for record in records:
         attributes = record.get("attributes", {})
@@ -46,6 +46,10 @@ def messages(event: Mapping[str, Any]) -> Iterator[Incoming]:
                 name: value.get("stringValue", "") for name, value in record.get("messageAttributes", {}).items()
             },
         )
+
+
+def _of_sqs(record: Any) -> bool:
+    return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
 
 
 def settle_all(event: Mapping[str, Any], settle: Callable[[Incoming], None]) -> Response:

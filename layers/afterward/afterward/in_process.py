@@ -34,7 +34,6 @@ class Consumer:
 
     backend: Backend
     context: Invocation = field(default_factory=Invocation)
-    _dead_letters: DeadLetters = field(default_factory=DeadLetters)
 
     @property
     def queues(self) -> MemoryQueues:
@@ -59,7 +58,7 @@ class Consumer:
     def _invoke(self, name: str, message: Incoming) -> dict[str, Any]:
         event = {"Records": [as_record(message)]}
         if name == DEAD_LETTERS:
-            return self._dead_letters.run(event, self.context, self.backend)
+            return DeadLetters.run(event, self.context, self.backend)
         task = REGISTRY.get(name)
         worker = task.implemented if task else None
         if worker is None:

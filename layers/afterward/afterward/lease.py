@@ -47,6 +47,6 @@ class Lease:
                 if self._clock.now() + 2 * pause + 1 > deadline:
                     raise
                 self._clock.sleep(pause / 2 + self._clock.jitter(pause / 2))
-                pause *= 2
+                pause = min(2 * pause, 1.0)
             else:
                 return

@@ -89,7 +89,8 @@ class MemoryQueues:
             self._add(message.task, message.body, {}, message.delay)
 
     def bury(self, message: Incoming, reason: str, error: str) -> None:
-        self._add(DEAD_LETTERS, message.body, {"reason": reason, "error": error, "message": message.id}, 0)
+        told = {"reason": reason, "error": error, "message": message.id}
+        self._add(DEAD_LETTERS, message.body, {name: text for name, text in told.items() if text}, 0)
 
     def put_off(self, task: str, message: Incoming, seconds: float) -> None:
         with self._lock:

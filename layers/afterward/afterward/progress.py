@@ -1,13 +1,17 @@
 """How far a job is, and where it goes on when its invocation ends before the work does."""
 
 import json
+import logging
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any, TypeVar
 
 from afterward.clock import Clock, SystemClock, Timer
-from afterward.errors import Continue, Stopped
+from afterward.errors import Continue, Stopped, Unavailable, UsageError
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two writes of progress; the last report is always written, at the latest with the job's end."""
@@ -15,9 +19,12 @@ INTERVAL = 1.0
 CHECKPOINT_LIMIT = 262_144
 """Bytes of a checkpoint: it shares DynamoDB's 400 KB with the rest of the record."""
 
+MESSAGE_LIMIT = 1_000
+"""Characters of a message that are kept, for the same reason."""
+
 T = TypeVar("T")
 Write = Callable[[dict[str, Any]], None]
-"""Writes fields of the record; raises `errors.Stopped` where it no longer belongs to this attempt."""
+"""Writes fields of the record; raises `errors.Stopped` where it no longer belongs to this attempt, or Unavailable."""
 
 
 class Progress:
@@ -51,6 +58,7 @@ class Progress:
         self._state: Any = restored.get("state")
         self._tracks: list[int] = restored.get("tracks", [])
         self._opened = 0
+        self._tracking = 0
         self._longest = 0.0
 
     @property
@@ -72,14 +80,17 @@ class Progress:
         """Say that `done` of `total` units are finished, and what is happening.
 
         Written about once a second, and the last report always; never goes backwards, so a second attempt that starts
-        anew shows what the first one reached until it gets there itself. Ends the attempt of a cancelled job.
+        anew shows what the first one reached until it gets there itself. Ends the attempt of a cancelled job. What
+        cannot be stored now is stored later: that is no reason to end the work.
         """
+        # The table takes whole numbers only; what NumPy calls one is one.
+        done, total = operator.index(done), None if total is None else operator.index(total)
         if done < 0 or (total is not None and (total < 0 or done > total)):
             raise ValueError(f"progress needs 0 <= done <= total, got done={done}, total={total}")
         with self._lock:
             self._done = max(self._done, done)
-            self._message = self._message if message is None else message
-            changes = {"progress": self._done, "total": total, "message": message}
+            self._message = self._message if message is None else message[:MESSAGE_LIMIT]
+            changes = {"progress": self._done, "total": total, "message": message and self._message}
             self._pending |= {name: value for name, value in changes.items() if value is not None}
             self._flush_when_due()
 
@@ -87,7 +98,10 @@ class Progress:
         """Yield the items, count those that are done, and resume behind them when the job goes on elsewhere.
 
         The iterable must give the same items in the same order each time. Without `total` its length is taken, if any.
+        Loops may follow each other, but not lie inside each other: track the outer one, or the pairs of both.
         """
+        if self._tracking:
+            raise UsageError("progress.track cannot be used inside a loop that it counts already")
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
         track, self._opened = self._opened, self._opened + 1
@@ -100,8 +114,9 @@ class Progress:
         When little of the invocation's time is left, this ends it, and the job goes on in another one.
         """
         with self._lock:
-            self._state = state
-            self._pending["checkpoint"] = self._checkpoint()
+            text = self._checkpoint(state)
+            self._state = json.loads(text)["state"]
+            self._pending["checkpoint"] = text
             self._flush()
         self._continue_when_late()
 
@@ -115,16 +130,23 @@ class Progress:
             return pending
 
     def _counted(self, items: Iterator[T], track: int, total: int | None) -> Iterator[T]:
-        for item in items:
-            began = self._clock.now()
-            yield item
-            self._longest = max(self._longest, self._clock.now() - began)
-            with self._lock:
-                self._tracks[track] += 1
-                self._pending["checkpoint"] = self._checkpoint()
-                self.report(self._tracks[track], total)
-            if total is None or self._tracks[track] < total:
-                self._continue_when_late()
+        self._tracking += 1
+        try:
+            for item in items:
+                began = self._clock.now()
+                yield item
+                self._longest = max(self._longest, self._clock.now() - began)
+                self._count(track, total)
+        finally:
+            self._tracking -= 1
+
+    def _count(self, track: int, total: int | None) -> None:
+        with self._lock:
+            self._tracks[track] += 1
+            self._pending["checkpoint"] = self._checkpoint(self._state)
+            self.report(self._tracks[track], total)
+        if total is None or self._tracks[track] < total:
+            self._continue_when_late()
 
     def _continue_when_late(self) -> None:
         """Stop in time for another item like the longest so far, and for the writes that end an attempt."""
@@ -132,9 +154,9 @@ class Progress:
         if self._clock.now() + self._longest + reserve > self._deadline:
             raise Continue
 
-    def _checkpoint(self) -> str:
+    def _checkpoint(self, state: Any) -> str:
         try:
-            text = json.dumps({"state": self._state, "tracks": self._tracks}, separators=(",", ":"), allow_nan=False)
+            text = json.dumps({"state": state, "tracks": self._tracks}, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"a checkpoint must be JSON: {error}") from None
         if len(text.encode()) > CHECKPOINT_LIMIT:
@@ -146,7 +168,7 @@ class Progress:
     def _flush_when_due(self) -> None:
         wait = self._written_at + INTERVAL - self._clock.now()
         if wait <= 0:
-            self._flush()
+            self._try_to_flush()
         elif self._stopped is not None:
             raise self._stopped
         elif self._timer is None:
@@ -160,7 +182,17 @@ class Progress:
             raise self._stopped
         self._written_at = self._clock.now()
         changes, self._pending = self._pending, {}
-        self._write(changes)
+        try:
+            self._write(changes)
+        except Unavailable:
+            self._pending = changes | self._pending
+            raise
+
+    def _try_to_flush(self) -> None:
+        try:
+            self._flush()
+        except Unavailable:
+            logger.warning("progress is not stored yet", exc_info=True)
 
     def _flush_late(self) -> None:
         """Write from the timer's thread what was reported since; a task that is stopped learns so at its next."""
@@ -168,7 +200,7 @@ class Progress:
             self._timer = None
             try:
                 if self._pending:
-                    self._flush()
+                    self._try_to_flush()
             except Stopped as stopped:
                 self._stopped = stopped
 

@@ -89,24 +89,29 @@ class _Promise:
 def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float) -> _Promise | None:
     """Put the records of the chosen ids first; return the promise if its message must be sent, None if it is under way.
 
-    A repeat that finds its job with no attempt begun sends again: the first request may have died between put and send.
+    A repeat that finds its job with no attempt begun sends again: the first request may have died between put and send,
+    or could not take back every record of a chain that it had put.
     """
     if not any(call.chosen for call in promise.calls):
         return promise
-    digest = _digest(backend, promise)
-    for index, (record, call) in enumerate(zip(promise.records(backend, now), promise.calls, strict=True)):
-        if not call.chosen:
-            continue
-        reserved = replace(record, digest=digest)
-        outcome = backend.records.add(reserved)
+    promise.envelope = replace(promise.envelope, digest=_digest(backend, promise))
+    records = promise.records(backend, now)
+    chosen = [record for record, call in zip(records, promise.calls, strict=True) if call.chosen]
+    ids = [record.id for record in records]
+    for record in chosen:
+        if ids.count(record.id) > 1:
+            raise IdTaken(record.id)
+        made.append(record)  # before the answer: what is written by a put whose reply is lost has to be taken back too
+        outcome = backend.records.add(record)
         if isinstance(outcome, Held):
+            made.remove(record)
             stands = outcome.record
-            if index or stands is None or stands.digest != digest:
-                raise IdTaken(call.id)
-            promise.repeated = True
-            promise.envelope = replace(promise.envelope, run=stands.run)
-            return promise if stands.untouched else None
-        made.append(reserved)
+            if stands is None or (stands.digest, stands.chain) != (record.digest, record.chain):
+                raise IdTaken(record.id)
+            if record is records[0]:
+                promise.repeated = True
+                promise.envelope = replace(promise.envelope, run=stands.run)
+                return promise if stands.untouched else None
     return promise
 
 

@@ -102,6 +102,7 @@ def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: floa
         limit=limit,
         not_before=envelope.not_before if link is envelope else 0.0,
         chain=envelope.chain or envelope.id,
+        digest=envelope.digest,
     )
 
 

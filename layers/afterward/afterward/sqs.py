@@ -1,6 +1,7 @@
 """Queues in Amazon SQS, by the low-level client."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
@@ -18,8 +19,11 @@ BATCH = 10
 MAX_DELAY = 900
 """Seconds that SQS can delay a message when it is sent."""
 
-REASON = 1_000
-"""Characters of a reason that travel beside a dead letter."""
+REASON, ERROR = 750, 100
+"""Bytes of a reason and of an exception's name that travel beside a dead letter: less than `queues.ATTRIBUTES`."""
+
+_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS takes neither in a body nor in an attribute (SendMessage: XML's character set)."""
 
 
 class SqsQueues:
@@ -42,12 +46,17 @@ class SqsQueues:
                     self._send_together(url, batch)
 
     def bury(self, message: Incoming, reason: str, error: str) -> None:
-        attributes = {"reason": reason[:REASON] or error, "error": error, "message": message.id}
+        told = {"reason": _told(reason, REASON), "error": _told(error, ERROR), "message": message.id}
         self._call(
             "send_message",
             QueueUrl=self._dead_letters,
             MessageBody=message.body,
-            MessageAttributes={name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()},
+            MessageAttributes={
+                # SQS refuses empty values.
+                name: {"DataType": "String", "StringValue": text}
+                for name, text in told.items()
+                if text
+            },
         )
 
     def put_off(self, task: str, message: Incoming, seconds: float) -> None:
@@ -88,6 +97,10 @@ class SqsQueues:
             raise refused_by("SQS", error) from error
 
 
+def _told(text: str, limit: int) -> str:
+    return _REFUSED.sub("\ufffd", text).encode()[:limit].decode(errors="ignore")
+
+
 def _batches(messages: list[Outgoing]) -> Iterator[list[Outgoing]]:
     batch: list[Outgoing] = []
     for message in messages:
@@ -95,8 +108,7 @@ def _batches(messages: list[Outgoing]) -> Iterator[list[Outgoing]]:
             yield batch
             batch = []
         batch.append(message)
-    if batch:
-        yield batch
+    yield batch
 
 
 def _entry(message: Outgoing) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """For the tests of those who write tasks: time that a test moves, one attempt, and whole jobs in memory."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from afterward.clock import timestamp
+from afterward.codec import travelling_signature
 from afterward.declaration import Task
-from afterward.depends import Overrides, needs_of
+from afterward.depends import Overrides, injected, needs_of
 from afterward.errors import UsageError
 from afterward.execution import Execution
 from afterward.in_process import Consumer, Invocation
@@ -93,14 +95,15 @@ class Trial:
     checkpoint: str | None = None
 
     def run(self, implementation: Callable[P, Awaitable[None] | None], *args: P.args, **kwargs: P.kwargs) -> Attempt:
-        """Call `implementation` with these arguments and with everything that it needs injected."""
-        signature = _declared(implementation)
+        """Call `implementation`, or a task's body in place, with these arguments and what it needs injected."""
+        function = _body(implementation)
+        signature = travelling_signature(function.__qualname__, function, injected)
         writes: list[dict[str, Any]] = []
-        job = Job(self.job_id, implementation.__name__, timestamp(self.clock.now()))
+        job = Job(self.job_id, function.__name__, timestamp(self.clock.now()))
         deadline = self.clock.now() + self.seconds
         progress = Progress(writes.append, clock=self.clock, deadline=deadline, saved=self.checkpoint)
-        needs = needs_of(implementation.__qualname__, implementation, signature, (Progress, Job))
-        execution = Execution(implementation, needs, self.overrides)
+        needs = needs_of(function.__qualname__, function, signature, (Progress, Job))
+        execution = Execution(function, needs, self.overrides)
         try:
             execution.run(_bind(signature, args, kwargs), {Progress: progress, Job: job})
         finally:
@@ -132,7 +135,7 @@ class MemoryJobs:
     async def publish_and_drain(self, limit: int = 1_000) -> None:
         """Publish what was added and run it to its end."""
         await self.tasks.publish()
-        self.drain(limit)
+        await asyncio.to_thread(self.drain, limit)  # a task may have a loop of its own
 
     def drain(self, limit: int = 1_000) -> None:
         """Deliver until every queue is empty, moving a ManualClock to whatever is to come next."""
@@ -176,13 +179,12 @@ class MemoryJobs:
         return queues
 
 
-def _declared(implementation: Callable[..., Any] | Task[...]) -> inspect.Signature:
-    from afterward.codec import travelling_signature  # noqa: PLC0415 - next to its only use
-    from afterward.depends import injected  # noqa: PLC0415 - as above
-
-    if isinstance(implementation, Task):
+def _body(implementation: Callable[..., Awaitable[None] | None]) -> Callable[..., Awaitable[None] | None]:
+    if not isinstance(implementation, Task):
+        return implementation
+    if implementation.body is None:
         raise UsageError(f"{implementation.name} is a declaration; run its implementation")
-    return travelling_signature(implementation.__qualname__, implementation, injected)
+    return implementation.body
 
 
 def _bind(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:

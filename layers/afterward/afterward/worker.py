@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from afterward import log
+from afterward import log, startup
 from afterward.backend import Backend, backend
 from afterward.delivery import Delivery
 from afterward.depends import needs_of
@@ -32,10 +32,9 @@ class Worker:
         )
         self.needs = needs_of(f"task {task.name}: {self.label}", implementation, task.signature, (Progress, Job))
         self._execution = Execution(implementation, self.needs)
-        self._using = using
         if on_lambda():
-            log.configure()
-            self._using = backend()
+            self._execution.prepare()
+        self._using = startup.finish() or using
 
     def __call__(self, event: Mapping[str, Any], context: Context) -> Response:
         """Run a batch one by one; what does not fit into the invocation any more goes back to the queue, unclaimed."""
@@ -54,8 +53,10 @@ class Worker:
             if longest and deadline - began < max(LEAST, 1.5 * longest):
                 using.queues.put_off(self.task.name, message, 0)
                 raise GiveBack
-            Delivery(self.task, self._execution, using, message, deadline).settle()
-            longest = max(longest, now() - began)
+            try:
+                Delivery(self.task, self._execution, using, message, deadline).settle()
+            finally:
+                longest = max(longest, now() - began)
 
         with log.context(task=self.task.name, request_id=context.aws_request_id):
             return settle_all(event, settle)

@@ -1,5 +1,6 @@
 """Afterward's side of FastAPI: `from afterward.background import BackgroundTasks` (was: `from fastapi import …`)."""
 
+from afterward.background import deferred as deferred  # before anything imports FastAPI
 from afterward.background.caller import owner
 from afterward.background.problems import install
 from afterward.background.responses import Accepted, accepted, accepted_response

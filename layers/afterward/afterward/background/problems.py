@@ -8,7 +8,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 
 from afterward.errors import IdTaken, Unavailable
@@ -22,8 +23,7 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **extension: Any) -> None:
-        title = http.HTTPStatus(status).phrase
-        body = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extension
+        body = {"type": "about:blank", "title": _title(status), "status": status, "detail": detail} | extension
         super().__init__(body, status, dict(headers) if headers else None)
 
 
@@ -36,11 +36,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _http(_request: Request, error: Exception) -> ProblemResponse:
+def _title(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:  # an app may have codes of its own
+        return f"Status {status}"
+
+
+async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type that Starlette's signature leaves open
+    if not is_body_allowed_for_status_code(error.status_code):
+        return Response(status_code=error.status_code, headers=error.headers)
     detail: object = error.detail  # FastAPI lets it be anything
-    detail = detail if isinstance(detail, str) else http.HTTPStatus(error.status_code).phrase
-    return ProblemResponse(error.status_code, detail, headers=error.headers)
+    if isinstance(detail, str):
+        return ProblemResponse(error.status_code, detail, headers=error.headers)
+    return ProblemResponse(error.status_code, _title(error.status_code), headers=error.headers, errors=detail)
 
 
 async def _invalid(_request: Request, error: Exception) -> ProblemResponse:
@@ -50,14 +60,13 @@ async def _invalid(_request: Request, error: Exception) -> ProblemResponse:
     return ProblemResponse(422, f"The request is not valid: {named}", errors=places)
 
 
-async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:
+async def _unavailable(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, Unavailable)  # noqa: S101 - as above
-    logger.error("refused: the job could not be stored", exc_info=error)
-    return ProblemResponse(
-        503,
-        "The task could not be stored, so nothing of it will run. Please try again.",
-        headers={"Retry-After": str(math.ceil(error.retry_after))},
-    )
+    logger.error("a service that the request needs did not answer", exc_info=error)
+    reading = request.scope.get("method") in {"GET", "HEAD"}
+    said = "This cannot be read now" if reading else "The task could not be stored, so nothing of it will run"
+    headers = {"Retry-After": str(math.ceil(error.retry_after))}
+    return ProblemResponse(503, f"{said}. Please try again.", headers=headers)
 
 
 async def _taken(_request: Request, _error: Exception) -> ProblemResponse:

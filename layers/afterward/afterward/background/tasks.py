@@ -79,7 +79,11 @@ class DurableTasks:
         return job
 
     async def publish(self) -> None:
-        """Make what was added durable now, as one chain; raises errors.Unavailable or errors.IdTaken."""
+        """Make what was added durable now, as one chain.
+
+        Raises errors.Unavailable or errors.IdTaken: nothing of it will run then, and what is to be tried again has to
+        be added again.
+        """
         calls, self._calls = self._calls, []
         if calls:
             await off_the_loop(publish, self.backend, self._owner, [calls])
