@@ -1,0 +1,17 @@
+"""The embedded cloud: everything in template.yaml, on one machine.
+
+`python -m local` serves the application; tests use `local.cloud.LocalCloud`, which is the same thing in a `with` block.
+
+    template   what is to run, as AWS SAM expands it
+    stack      its queues, tables, buckets and settings, created in moto and read back from it
+    aws        moto, in a process of its own
+    function   a function: at most two execution environments, started on first use
+    runtime    the Lambda Runtime API that those environments talk to
+    gateway    HTTP requests become API Gateway events
+    poller     SQS messages become Lambda events
+    schedule   so do the ticks of rules and schedules
+    mail       an SMTP server that keeps what it is given
+    cloud      all of it together
+
+Nothing here lists a queue, a table, a route or a function: what the template does not say is not there.
+"""

@@ -1,0 +1,2 @@
+class CannotStart(Exception):
+    """Why the local cloud does not start."""
