@@ -28,4 +28,4 @@ if on_lambda():
         required(os.environ, variable)
 startup.finish()
 
-lambda_handler = Mangum(app, lifespan="off")
+lambda_handler = Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", "application/problem+json"])

@@ -18,8 +18,8 @@ from afterward.settings import number, required
 TIMEOUT = 5.0
 """Seconds that the server may take for one answer, well below the function's own timeout."""
 
-PERMANENT = range(500, 600)
-"""Replies that say "do not try again" (RFC 5321, 4.2.1)."""
+PERMANENT = {*range(500, 600)} - {530}
+"""Replies that say "do not try again" (RFC 5321, 4.2.1); 530 asks for a login, which is ours to configure (RFC 4954)."""
 
 
 class Mailer(Protocol):

@@ -22,6 +22,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+HANG_UP = "hang up"
+"""Instead of a reply to QUIT."""
+
 LOGIN = ("mailer", "p4ssword")
 
 
@@ -61,8 +64,11 @@ class Postmaster:
             self.encrypted.append(session.ssl is not None)
         return reply
 
-    async def handle_QUIT(self, _server: SMTP, _session: Any, _envelope: Envelope) -> str:
-        return self._reply("QUIT", "221 Bye")
+    async def handle_QUIT(self, server: SMTP, _session: Any, _envelope: Envelope) -> str:
+        reply = self._reply("QUIT", "221 Bye")
+        if reply == HANG_UP:
+            cast("asyncio.Transport", server.transport).abort()
+        return reply
 
     def authenticate(self, _server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)

@@ -10,7 +10,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from afterward.errors import SettingError, Unavailable
+from afterward.errors import SettingError
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
@@ -50,15 +50,10 @@ class SecretDigests:
 
 
 def _secret_value(secret: str) -> bytes:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where a client chooses ids
+    from afterward.aws import answering, client  # noqa: PLC0415 - only where a client chooses ids
 
-    from afterward.aws import client, refused_by  # noqa: PLC0415 - as above
-
-    try:
+    with answering("Secrets Manager"):
         answer: dict[str, Any] = client("secretsmanager").get_secret_value(SecretId=secret)
-    except (ClientError, BotoCoreError) as error:
-        refusal: Unavailable = refused_by("Secrets Manager", error)
-        raise refusal from error
     return str(answer["SecretString"]).encode()
 
 

@@ -21,7 +21,7 @@ from afterward.errors import SettingError
 from afterward.execution import Execution
 from afterward.testing import ManualClock, MemoryJobs, Trial
 from send_email import SmtpMailer, deliver, smtp_mailer
-from tests.support.postmaster import LOGIN, Postmaster, client_context, postmaster
+from tests.support.postmaster import HANG_UP, LOGIN, Postmaster, client_context, postmaster
 
 MAIL = ("ada@example.com", "Wëlcome", "Hello Ada,\r\n.a line with a dot\nlöng: " + "x" * 2_000)
 
@@ -131,7 +131,7 @@ def test_a_job_that_is_refused_again_and_again_fails(office: Postmaster, monkeyp
     assert record.reason == "the mail server refuses the recipient for now (450)"
 
 
-@pytest.mark.parametrize("farewell", ["421 too busy", "500 what"])
+@pytest.mark.parametrize("farewell", ["421 too busy", "500 what", HANG_UP])
 def test_a_bad_farewell_changes_nothing(office: Postmaster, farewell: str) -> None:
     """A mail that the server took is sent, whatever it answers to QUIT."""
     office.replies["QUIT"] = [farewell]
@@ -182,10 +182,19 @@ def test_a_login_from_the_secret(secret: str, mechanism: str) -> None:
         assert len(office.mails) == 2
 
 
+def test_a_login_is_kept_for_a_while(secret: str) -> None:
+    """The secret is not fetched for every mail."""
+    with postmaster(auth_required=True) as office:
+        send(office, secret=secret)
+        client("secretsmanager").put_secret_value(SecretId=secret, SecretString='{"username": "x", "password": "y"}')
+        send(office, secret=secret)
+        assert office.logins == [LOGIN, LOGIN]
+
+
 def test_a_server_that_wants_a_login_gets_no_mail_without_one() -> None:
     """Without a secret nobody logs in, and what the server says to that is the reason."""
     with postmaster(auth_required=True) as office:
-        with pytest.raises(Discard, match=r"refuses the message \(530\)"):
+        with pytest.raises(Retry, match=r"refuses the message for now \(530\)"):
             send(office)
         assert office.logins == []
 

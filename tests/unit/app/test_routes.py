@@ -9,6 +9,7 @@ import catalog
 import send_notification
 from afterward.aws import CONFIG, client
 from afterward.worker import Worker
+from tests.support.faults import Wire
 from tests.support.gateway import ADA, BOB, Answer
 from tests.unit.app.conftest import Deployed
 
@@ -263,6 +264,14 @@ def test_a_table_that_refuses_the_callers_id_is_a_503(deployed: Deployed) -> Non
     answer = deployed.api.post("/start-task/my-task", items_count=1)
     problem(answer, 503)
     assert answer.headers["retry-after"] == "2"
+    assert deployed.waiting("long_running_task") == []
+
+
+def test_a_key_that_cannot_be_had_is_a_503(deployed: Deployed) -> None:
+    """Without the key of the digests an id of the caller's cannot be promised, so nothing is."""
+    Wire(client("secretsmanager")).refuse("GetSecretValue", "ThrottlingException")
+    problem(deployed.api.post("/start-task/my-task", items_count=1), 503)
+    assert deployed.records() == []
     assert deployed.waiting("long_running_task") == []
 
 

@@ -263,7 +263,7 @@ def test_the_older_typeddict_is_refused(written: Written) -> None:
         written(source)
 
 
-@pytest.mark.parametrize("annotation", [1, "a string", ...])
+@pytest.mark.parametrize("annotation", [1, "a string", ..., []])
 def test_what_is_no_type_is_left_to_pydantic(annotation: Any) -> None:
     """Forward references and things that are no annotation at all are not judged here."""
     assert refusal(annotation) is None

@@ -53,7 +53,9 @@ def test_a_function_without_statements_only_declares(written: Written, word: str
     assert module.greet.worker(module.hello).label == f"{module.__name__}.hello"
 
 
-@pytest.mark.parametrize("body", ["print(name)", "raise NotImplementedError", "name.upper()", "return print(name)"])
+@pytest.mark.parametrize(
+    "body", ["print(name)", "raise NotImplementedError", "name.upper()", "return print(name)", "return 0"]
+)
 @pytest.mark.parametrize("word", ["def", "async def"])
 def test_a_function_with_statements_is_its_own_implementation(written: Written, word: str, body: str) -> None:
     """A task may carry its body in place; its worker needs no implementation then."""

@@ -511,8 +511,12 @@ def test_an_override_ends_with_its_attempt() -> None:
     def work(*, opened: Annotated[Connection, Depends(connection, scope="environment")] = injected) -> None:
         LOG.append(str(opened))
 
-    run(work, overrides={connection: lambda: "stand-in"})
-    assert LOG == ["stand-in"]
+    numbers = iter(("first", "second"))
+    needs = needs_of("task", work, Signature(), ())
+    one = Execution(work, needs, {connection: lambda: next(numbers)})
+    attempt(one)
+    attempt(one)
+    assert LOG == ["first", "second"]
 
 
 def test_an_async_task_ends_before_the_deadline() -> None:

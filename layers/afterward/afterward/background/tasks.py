@@ -69,7 +69,7 @@ class DurableTasks:
         if self._closed:
             raise UsageError(
                 f"{func.name} was added after the request's tasks were published; "
-                "in streams and WebSockets add it and `await background_tasks.publish()`"
+                "add it before the response begins, or in a WebSocket add it and `await background_tasks.publish()`"
             )
         call = self._call(func, func.codec.encode(*args, **kwargs))
         self._calls.append(call)
