@@ -2,7 +2,7 @@
 
 Both as `sam build` leaves them, and without a place to write bytecode to. Every run is a process of its own that
 imports the handler and answers one event, with real calls to a server of moto's; the variants take turns, and what is
-printed are medians. Usage: python benchmarks/cold_start.py [RUNS]
+printed are medians. Needs Linux, since that is what is built for. Usage: python benchmarks/cold_start.py [RUNS]
 """
 
 import contextlib

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 from local import packages, schedule
 from local.account import CREDENTIALS, REGION, Account
 from local.errors import CannotStart
-from local.function import Code, Function, Slot
+from local.function import Code, Function, Slot, check_handler
 from local.gateway import Gateway
 from local.log import Line, Log
 from local.mail import Mail, Mailbox, receiving
@@ -205,11 +205,10 @@ class LocalCloud:
         runtime = None if self._own_runtime else packages.runtime(cache)
         home = self._state / "home"
         home.mkdir(parents=True, exist_ok=True)
-        settings = self._stack.functions.values()
-        codes = [Code(each, _path(each, cache), runtime, self._account.url, home) for each in settings]
-        for code in codes:
-            code.check()
-        return codes
+        functions = self._stack.functions.values()
+        for settings in functions:
+            check_handler(settings)
+        return [Code(settings, _path(settings, cache), runtime, self._account.url, home) for settings in functions]
 
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[None]:

@@ -94,25 +94,23 @@ class Code:
             "_HANDLER": settings.handler,
         }
 
-    def check(self) -> None:
-        """See that the handler exists, without running anything."""
-        module, _, name = self.settings.handler.rpartition(".")
-        file = self.settings.folder / f"{module.replace('.', '/')}.py"
-        if not file.is_file():
-            raise CannotStart(
-                f"The handler {self.settings.handler} of {self.settings.name} is missing: there is no {file}"
-            )
-        try:
-            defined = _top_level_names(ast.parse(file.read_bytes()))
-        except SyntaxError as error:
-            raise CannotStart(f"{file}:{error.lineno}: {error.msg}") from error
-        if name not in defined:
-            raise CannotStart(
-                f"The handler {self.settings.handler} of {self.settings.name} is missing: {file} defines no {name}"
-            )
+
+def check_handler(settings: FunctionSettings) -> None:
+    """See that the handler exists, without running anything."""
+    missing = f"The handler {settings.handler} of {settings.name} is missing:"
+    module, _, name = settings.handler.rpartition(".")
+    file = settings.folder / f"{module.replace('.', '/')}.py"
+    if not file.is_file():
+        raise CannotStart(f"{missing} there is no {file}")
+    try:
+        defined = _names(ast.parse(file.read_bytes()))
+    except SyntaxError as error:
+        raise CannotStart(f"{file}:{error.lineno}: {error.msg}") from error
+    if name not in defined:
+        raise CannotStart(f"{missing} {file} defines no {name}")
 
 
-def _top_level_names(module: ast.Module) -> set[str]:
+def _names(module: ast.Module) -> set[str]:
     names = set()
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -125,7 +123,10 @@ def _top_level_names(module: ast.Module) -> set[str]:
 
 
 class Slot:
-    """Room for one execution environment, which is started when needed and again when it broke."""
+    """Room for one execution environment, which is started when needed and again when it broke.
+
+    Its memory is not limited: RLIMIT_AS counts what is mapped, not what is used, and nothing else is the same everywhere.
+    """
 
     def __init__(self, code: Code, port: int, api: RuntimeApi, log: Log, idle: float) -> None:
         self._code = code
@@ -255,6 +256,8 @@ class Function:
                 "RequestEntityTooLarge",
                 f"{len(payload)} byte payload is too large for the invocation (limit 6291456 bytes)",
             )
+        if not self._slots:
+            return Outcome.error("TooManyRequestsException", "Rate Exceeded.")
         slot = await self._free.get()
         try:
             return await slot.invoke(Invocation(self.settings.arn, payload))

@@ -46,8 +46,8 @@ class Poller:
         self._deleting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Poll until cancelled."""
-        while True:
+        """Poll until cancelled, unless the function may never run."""
+        while self._capacity:
             while len(self._under_way) >= self._capacity:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             try:

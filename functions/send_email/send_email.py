@@ -19,7 +19,7 @@ TIMEOUT = 5.0
 """Seconds that the server may take for one answer, well below the function's own timeout."""
 
 PERMANENT = {*range(500, 600)} - {530}
-"""Replies that say "do not try again" (RFC 5321, 4.2.1); 530 asks for a login, which is ours to configure (RFC 4954)."""
+"""Replies that say "do not try again" (RFC 5321, 4.2.1); 530 asks for a login, which is ours to set up (RFC 4954)."""
 
 
 class Mailer(Protocol):

@@ -14,7 +14,7 @@ from moto import mock_aws
 
 import catalog
 import send_email
-from afterward import Discard, Retry, Status
+from afterward import Retry, Status
 from afterward.aws import client
 from afterward.background import DurableTasks
 from afterward.errors import SettingError
