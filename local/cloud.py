@@ -228,6 +228,7 @@ class LocalCloud:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -125,7 +125,7 @@ def _names(module: ast.Module) -> set[str]:
 class Slot:
     """Room for one execution environment, which is started when needed and again when it broke.
 
-    Its memory is not limited: RLIMIT_AS counts what is mapped, not what is used, and nothing else is the same everywhere.
+    Its memory is not limited: RLIMIT_AS counts what is mapped, not what is used, and nothing else works everywhere.
     """
 
     def __init__(self, code: Code, port: int, api: RuntimeApi, log: Log, idle: float) -> None:

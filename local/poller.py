@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.account import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from local.function import Function
@@ -43,16 +43,23 @@ class Poller:
         self._capacity = min(function.concurrency, source.concurrency or function.concurrency)
         self._under_way: set[asyncio.Task[None]] = set()
         self._done: Messages = []
-        self._deleting: asyncio.Task[None] | None = None
+        self._deletions: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Poll until cancelled, unless the function may never run."""
+        """Poll until cancelled, unless the function may never run; what is under way ends with it."""
+        try:
+            await self._poll()
+        finally:
+            for task in (*self._under_way, *self._deletions):
+                task.cancel()
+
+    async def _poll(self) -> None:
         while self._capacity:
             while len(self._under_way) >= self._capacity:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             try:
                 for batch in await self._batches(self._capacity - len(self._under_way)):
-                    self._start(batch)
+                    _start(self._handle(batch), self._under_way)
             except (BotoCoreError, ClientError) as error:
                 self._log.note(self._function.settings.name, f"{self._source.queue_url} cannot be polled: {error}")
                 await asyncio.sleep(1)
@@ -87,11 +94,6 @@ class Poller:
         messages: Messages = received.get("Messages", [])
         return messages
 
-    def _start(self, batch: Messages) -> None:
-        task = asyncio.create_task(self._handle(batch))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
     async def _handle(self, batch: Messages) -> None:
         event = {"Records": [record(message, self._source.queue_arn) for message in batch]}
         outcome = await self._function.invoke(json.dumps(event).encode())
@@ -102,8 +104,8 @@ class Poller:
     def _delete(self, messages: Messages) -> None:
         """Delete together what is done at about the same time."""
         self._done += messages
-        if self._done and (self._deleting is None or self._deleting.done()):
-            self._deleting = asyncio.create_task(self._delete_all())
+        if self._done and all(task.done() for task in self._deletions):
+            _start(self._delete_all(), self._deletions)
 
     async def _delete_all(self) -> None:
         while self._done:
@@ -117,6 +119,12 @@ class Poller:
     async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         bound = partial(operation, QueueUrl=self._source.queue_url, **arguments)
         return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+
+
+def _start(work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def record(message: Mapping[str, Any], queue_arn: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ RESTORED = {
     TABLE: ["TimeToLiveSpecification"],
 }
 _SOURCE = "local-folder"
+# It warns that it has not told AWS of what it was used for.
+logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 
 def output_of(resource: str, property_: str) -> str:
