@@ -206,6 +206,7 @@ class Slot:
             )
         finally:
             os.close(theirs)
+        self._log.note(self._code.settings.name, f"process {process.pid}")
         self._keep(self._read_output(process))
         self._keep(self._read_messages(ours))
         return process
