@@ -31,9 +31,7 @@ def main() -> None:
         empty = run(cloud, JOBS)
         fill(cloud)
         deep = run(cloud, JOBS)
-    print(
-        f"{JOBS} jobs, {CLIENTS} clients: {empty:.0f} jobs/s; with {DEPTH} queued {deep:.0f} jobs/s ({deep / empty:.2f} x)"
-    )
+    print(f"{JOBS} jobs, {CLIENTS} clients: {empty:.0f} jobs/s, with {DEPTH} queued {deep:.0f} ({deep / empty:.2f} x)")
 
 
 def run(cloud: LocalCloud, jobs: int) -> float:
