@@ -1,19 +1,35 @@
 """Every task of this application: what may be asked for. How each is done stands in functions/<task>/<task>.py."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from afterward import Backoff, task
 
+
+def _saying(what: str, pattern: str) -> AfterValidator:
+    """Hold a text against a pattern, and say what it should be in words instead of in regular expressions."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise PydanticCustomError("text", what)
+        return value
+
+    return AfterValidator(check)
+
+
+_ADDRESS = (
+    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
+)
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+
 Email = Annotated[
     str,
-    Field(
-        max_length=254,
-        pattern=r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-        r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$",
-        examples=["ada@example.com"],
-    ),
+    Field(max_length=254, json_schema_extra={"pattern": f"^{_ADDRESS}$"}, examples=["ada@example.com"]),
+    _saying("It should be an e-mail address, like ada@example.com", _ADDRESS),
 ]
 """A valid e-mail address as the HTML standard has it; the email-validator package would double the API's import time.
 
@@ -22,7 +38,8 @@ https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
 
 Subject = Annotated[
     str,
-    Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", examples=["Welcome"]),
+    Field(min_length=1, max_length=900, json_schema_extra={"pattern": f"^{_LINE}$"}, examples=["Welcome"]),
+    _saying("It should be one line without control characters", _LINE),
 ]
 """One line that fits a header (RFC 5322: at most 998 characters), without control characters and line separators."""
 
