@@ -41,6 +41,11 @@ class Link:
     delay: float = 0.0
 
 
+def link_fields(source: Any) -> dict[str, Any]:
+    """Return what makes a Link, from anything that has fields of the same names."""
+    return {field.name: getattr(source, field.name) for field in fields(Link)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(Link):
     """One job whose turn it is, with everything that its worker needs."""
@@ -61,7 +66,7 @@ class Envelope(Link):
         link = self.rest[index]
         return replace(
             self,
-            **{field.name: getattr(link, field.name) for field in fields(Link)},
+            **link_fields(link),
             leg=0,
             not_before=not_before,
             broken_by=broken_by,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from afterward.backend import Backend
-from afterward.envelope import Envelope, Link
+from afterward.envelope import Envelope, Link, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack
 from afterward.records import Held, Record, queued
@@ -141,25 +141,11 @@ def _put(backend: Backend, records: list[Record]) -> None:
 def _envelope(owner: str, chain: Sequence[Call], now: float) -> Envelope:
     head = chain[0]
     return Envelope(
+        **link_fields(head),
         owner=owner,
-        id=head.id,
-        task=head.task,
-        version=head.version,
-        arguments=head.arguments,
-        even_if_failed=head.even_if_failed,
         created=head.created,
         not_before=now + head.delay if head.delay else 0.0,
         group=head.group,
         chain=head.id,
-        rest=tuple(
-            Link(
-                id=call.id,
-                task=call.task,
-                version=call.version,
-                arguments=call.arguments,
-                even_if_failed=call.even_if_failed,
-                delay=call.delay,
-            )
-            for call in chain[1:]
-        ),
+        rest=tuple(Link(**link_fields(call)) for call in chain[1:]),
     )
