@@ -62,8 +62,8 @@ def test_importing_elsewhere_leaves_garbage_collection_alone() -> None:
     """Outside Lambda neither importing the library nor the API changes how garbage is collected."""
     code = """
 import gc, json
-usual = gc.get_threshold()
+usual = gc.get_threshold(), gc.get_freeze_count()  # Python 3.12 freezes some objects itself
 import api
-print(json.dumps([gc.get_threshold() == usual, gc.get_freeze_count()]))
+print(json.dumps(usual == (gc.get_threshold(), gc.get_freeze_count())))
 """
-    assert run(code) == [True, 0]
+    assert run(code) is True
