@@ -12,6 +12,7 @@ from afterward.codec import Codec, travelling_signature
 from afterward.depends import injected, needs_of
 from afterward.errors import BadMessage, UsageError
 from afterward.job import Job, checked_id
+from afterward.queues import GROUP
 from afterward.retry import Backoff
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ Upcaster = Callable[[dict[str, "Json"]], dict[str, "Json"]]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """A task's name stands in an environment variable and, in camel case, in the template."""
-
-_GROUP = re.compile(r"[!-~]{1,128}")
-"""A MessageGroupId (SendMessage): up to 128 letters, digits and punctuation marks."""
 
 REGISTRY: dict[str, "Task[...]"] = {}
 """Every task that this process has declared, by name and by alias."""
@@ -96,7 +94,7 @@ class Task(Generic[P]):
             raise UsageError(f"task {self.name}: key must not be empty; every call without one would be the same job")
         if not 0 <= delay < math.inf:
             raise UsageError(f"task {self.name}: delay must be seconds from 0 up, got {delay}")
-        if fairness and not _GROUP.fullmatch(fairness):
+        if fairness and not GROUP.fullmatch(fairness):
             raise UsageError(f"task {self.name}: fairness must be 1 to 128 printable ASCII characters without spaces")
         if id is not None:
             checked_id(id)

@@ -1,10 +1,14 @@
 """The queues between the API and the tasks' Lambdas, as this library needs them."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 MESSAGE_LIMIT = 1_048_576
 """Bytes of one message, and of one batch together (SQS quota since August 2025)."""
+
+GROUP = re.compile(r"[!-~]{1,128}")
+"""A MessageGroupId (SendMessage): up to 128 letters, digits and punctuation marks; the owner is one."""
 
 ATTRIBUTES = 1_024
 """Bytes kept free of the limit for what travels beside the body (trace header, reason)."""

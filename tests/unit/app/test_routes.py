@@ -250,7 +250,7 @@ def test_a_queue_that_refuses_is_a_503(
     else:
         deployed.sqs.refuse("SendMessage", "RequestThrottled" if fault == "throttled" else "AccessDenied", status=403)
     answer = deployed.api.request(method, path, query=query)
-    assert problem(answer, 503)["detail"].startswith("The task could not be stored, so nothing of it will run.")
+    assert problem(answer, 503)["detail"].startswith("The task could not be stored.")
     assert answer.headers["retry-after"] == ("30" if fault == "denied" else "2")
     assert "location" not in answer.headers
     assert deployed.records() == []

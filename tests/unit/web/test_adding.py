@@ -195,7 +195,7 @@ def test_a_refused_publish_is_a_503(site: Site) -> None:
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
-        "detail": "The task could not be stored, so nothing of it will run. Please try again.",
+        "detail": "The task could not be stored. Please try again.",
     }
     assert site.promised() == []
     assert not site.backend.records.all()  # type: ignore[attr-defined]
@@ -466,3 +466,10 @@ def paths(job_id: str) -> tuple[str, str]:
 def test_the_overrides_are_dependencies_of_their_own() -> None:
     """Owner, links and store are plain dependencies, so an app overrides them as any other."""
     assert all(callable(one) for one in (owner, links, store))
+
+
+@pytest.mark.parametrize("name", ["", "ada lovelace", "ädä", "a" * 129])
+def test_an_owner_that_cannot_be_a_message_group_is_refused(name: str) -> None:
+    """An overridden owner that SQS would refuse with every message is named as the fault that it is."""
+    with pytest.raises(UsageError, match="the owner must be 1 to 128 printable ASCII characters"):
+        DurableTasks.in_memory(owner=name)

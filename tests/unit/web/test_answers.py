@@ -180,7 +180,7 @@ def test_an_unexpected_error_tells_nothing(answers: Site, path: str, caplog: pyt
 def test_a_refusal_of_a_service_says_when_to_try_again(answers: Site, caplog: pytest.LogCaptureFixture) -> None:
     """Unavailable is 503 with Retry-After; a read speaks of reading, and the service's own words go to the log."""
     for answer, said in (
-        (answers.gateway.post("/unavailable"), "The task could not be stored, so nothing of it will run."),
+        (answers.gateway.post("/unavailable"), "The task could not be stored."),
         (answers.gateway.get("/unavailable"), "This cannot be read now."),
     ):
         assert problem(answer, 503)["detail"] == f"{said} Please try again."

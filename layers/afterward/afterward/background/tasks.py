@@ -21,6 +21,7 @@ from afterward.declaration import Task
 from afterward.errors import UsageError
 from afterward.job import Job, new_id
 from afterward.publish import Call, derived_id, publish
+from afterward.queues import GROUP
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class DurableTasks:
     """The tasks that one request adds. They run in the order of adding, one after the other, as Starlette's do."""
 
     def __init__(self, using: Backend, owner: str, links: Links = Links(), root_path: str = "") -> None:
+        if not GROUP.fullmatch(owner):
+            raise UsageError("the owner must be 1 to 128 printable ASCII characters without spaces: a digest, say")
         self.backend = using
         self.jobs: list[Job] = []
         self._owner = owner
