@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local import gateway
 from local.cloud import LocalCloud
 from local.gateway import BODY_LIMIT
 from tests.stack.waiting import eventually
@@ -180,6 +181,15 @@ def test_an_error_of_the_function_is_an_internal_error(http: httpx.Client) -> No
     """Nothing of the error reaches the client."""
     response = http.post("/below/respond", content="no json", headers={"Content-Type": "text/plain"})
     assert (response.status_code, response.json()) == (500, {"message": "Internal Server Error"})
+
+
+def test_a_slow_function_is_not_waited_for(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the gateway's time the client gets its 503, and the function is there for the next request."""
+    monkeypatch.setattr(gateway, "TIMEOUT", 0.2)
+    response = http.get("/below/slow")
+    assert (response.status_code, response.json()) == (503, {"message": "Service Unavailable"})
+    monkeypatch.undo()
+    assert http.get("/below/slow").status_code == 200
 
 
 def test_a_body_has_the_gateways_limit(http: httpx.Client) -> None:
