@@ -22,19 +22,19 @@ Findings = dict[str, dict[int, set[str]]]
 """Codes by line by file."""
 
 
+def output(checker: str, *options: str) -> str:
+    """Run a checker over all files at once; 1 is its word for findings, anything else a failure of its own."""
+    command = [sys.executable, "-m", checker, *options, *map(str, FILES)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    return done.stdout
+
+
 @cache
 def mypy() -> Findings:
     """Run mypy, strict by pyproject.toml, over all files at once."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--output", "json", *map(str, FILES)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, done.stdout + done.stderr
     found: Findings = defaultdict(lambda: defaultdict(set))
-    for line in done.stdout.splitlines():
+    for line in output("mypy", "--output", "json").splitlines():
         one = json.loads(line)
         if one["severity"] == "error":
             found[Path(one["file"]).name][one["line"]].add(one["code"])
@@ -44,16 +44,8 @@ def mypy() -> Findings:
 @cache
 def pyright() -> Findings:
     """Run pyright over all files at once."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, FILES)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, done.stdout + done.stderr
     found: Findings = defaultdict(lambda: defaultdict(set))
-    for one in json.loads(done.stdout)["generalDiagnostics"]:
+    for one in json.loads(output("pyright", "--outputjson", "--pythonpath", sys.executable))["generalDiagnostics"]:
         found[Path(one["file"]).name][one["range"]["start"]["line"] + 1].add(one["rule"])
     return found
 

@@ -20,7 +20,7 @@ from afterward.handover import hand_over
 from afterward.job import Status
 from afterward.parcel import unpack
 from afterward.queues import Incoming
-from afterward.records import Held, Record, Written, queued
+from afterward.records import Held, Record, Written, failed, queued
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +81,7 @@ class DeadLetter:
 
     def _finish(self, envelope: Envelope, record: Record | None, reason: str) -> None:
         now = self.backend.clock.now()
-        changes = {
-            "owes": "",
-            "status": Status.FAILED,
-            "lease": 0.0,
-            "reason": reason,
-            "message": f"Task failed: {reason}",
-        }
+        changes = failed(reason) | {"owes": ""}
         if record is None:
             fresh = queued(envelope, envelope, limit=1, shards=self.backend.shards, now=now)
             outcome: Written | Held = self.backend.records.add(fresh.changed(now, **changes))

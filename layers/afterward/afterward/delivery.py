@@ -18,7 +18,7 @@ from afterward.job import Job, Status
 from afterward.lease import Lease
 from afterward.parcel import pack, unpack
 from afterward.progress import Progress
-from afterward.records import Claim, Record, Written, queued
+from afterward.records import Claim, Record, Written, failed, queued
 
 if TYPE_CHECKING:
     from afterward.backend import Backend
@@ -234,17 +234,6 @@ class Delivery:
 
     def _put_off(self, seconds: float) -> None:
         self.backend.queues.put_off(self.task.name, self.message, seconds)
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """Return the fields of a failed job; its dead letter is owed until it is archived."""
-    return {
-        "status": Status.FAILED,
-        "lease": 0.0,
-        "reason": reason,
-        "message": f"Task failed: {reason}",
-        "owes": "archive",
-    }
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,9 +3,9 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from afterward.aws import code_of, refused_by
+from afterward.aws import answering, code_of
 from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
@@ -138,17 +138,16 @@ class DynamoDBRecords:
     def _call(self, operation: str, *, table: bool = True, **request: Any) -> Item:
         call: Callable[..., Item] = getattr(self._client, operation)
         named = {"TableName": self._table} if table else {}
-        try:
-            return call(**named, **request)
-        except ClientError as error:
-            if code_of(error) == "ConditionalCheckFailedException":
-                raise _ConditionError(cast("Item", error.response).get("Item")) from None
-            if code_of(error) == "TransactionCanceledException":
-                reasons = cast("Item", error.response).get("CancellationReasons", [])
-                raise _CancelledError([reason.get("Code", "None") for reason in reasons]) from None
-            raise refused_by("DynamoDB", error) from error
-        except BotoCoreError as error:
-            raise refused_by("DynamoDB", error) from error
+        with answering("DynamoDB"):
+            try:
+                return call(**named, **request)
+            except ClientError as error:
+                if code_of(error) == "ConditionalCheckFailedException":
+                    raise _ConditionError(cast("Item", error.response).get("Item")) from None
+                if code_of(error) == "TransactionCanceledException":
+                    reasons = cast("Item", error.response).get("CancellationReasons", [])
+                    raise _CancelledError([reason.get("Code", "None") for reason in reasons]) from None
+                raise
 
 
 class _ConditionError(Exception):

@@ -106,6 +106,17 @@ def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: floa
     )
 
 
+def failed(reason: str) -> dict[str, Any]:
+    """Return the fields of a failed job; its dead letter is owed until it is archived."""
+    return {
+        "status": Status.FAILED,
+        "lease": 0.0,
+        "reason": reason,
+        "message": f"Task failed: {reason}",
+        "owes": "archive",
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a worker asks for: the job of `fresh` (the record as it is made where there is none), until `lease`."""

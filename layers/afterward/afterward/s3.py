@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from afterward.aws import code_of, refused_by
+from afterward.aws import answering, code_of
 from afterward.errors import BadMessage
 
 
@@ -34,27 +34,24 @@ class S3Blobs:
             return
 
     def get(self, key: str) -> str:
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
-            return str(answer["Body"].read(), "utf-8")
-        except ClientError as error:
-            if code_of(error) == "NoSuchKey":
-                raise BadMessage("the envelope that the message points at is gone from S3") from None
-            raise refused_by("S3", error) from error
-        except BotoCoreError as error:
-            raise refused_by("S3", error) from error
+        with answering("S3"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+                return str(answer["Body"].read(), "utf-8")
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    raise BadMessage("the envelope that the message points at is gone from S3") from None
+                raise
 
     def _put(self, key: str, text: str, **condition: str) -> None:
-        try:
-            self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
-            )
-        except ClientError as error:
-            if code_of(error) == "PreconditionFailed":
-                raise _ExistsError from None
-            raise refused_by("S3", error) from error
-        except BotoCoreError as error:
-            raise refused_by("S3", error) from error
+        stored = {"Bucket": self._bucket, "Key": key, "Body": text.encode(), "ContentType": "application/json"}
+        with answering("S3"):
+            try:
+                self._client.put_object(**stored, **condition)
+            except ClientError as error:
+                if code_of(error) == "PreconditionFailed":
+                    raise _ExistsError from None
+                raise
 
 
 class _ExistsError(Exception):

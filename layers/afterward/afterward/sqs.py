@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from afterward.aws import refused_by
+from afterward.aws import answering
 from afterward.errors import Unavailable, UsageError
 from afterward.queues import MESSAGE_LIMIT, Incoming, Outgoing
 from afterward.retry import MAX_VISIBILITY
@@ -91,10 +89,8 @@ class SqsQueues:
 
     def _call(self, operation: str, **request: Any) -> dict[str, Any]:
         call: Callable[..., dict[str, Any]] = getattr(self._client, operation)
-        try:
+        with answering("SQS"):
             return call(**request)
-        except (ClientError, BotoCoreError) as error:
-            raise refused_by("SQS", error) from error
 
 
 def _told(text: str, limit: int) -> str:
