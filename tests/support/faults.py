@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -21,6 +22,9 @@ from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
 ALWAYS = 1_000_000
+
+_ONE_AT_A_TIME = Lock()
+"""moto in process is not meant for threads: a transaction that is refused puts back what others wrote meanwhile."""
 
 Body = dict[str, Any]
 
@@ -101,6 +105,15 @@ class Wire:
 
         self._plan(operation, overtaken, 1, skip)
 
+    def shorten(self, operation: str, *, most: int = 1) -> None:
+        """Answer a query with no more than this, and say that there is more, as DynamoDB does after 1 MB."""
+
+        def shortened(request: AWSPreparedRequest, sent: Sent, pass_on: Callable[[], AWSResponse]) -> AWSResponse:
+            request.body = json.dumps(sent.body | {"Limit": min(most, sent.body["Limit"])}).encode()
+            return pass_on()
+
+        self._plan(operation, shortened, ALWAYS, 0)
+
     def fail_entries(self, *indexes: int, times: int = 1) -> None:
         """Refuse these entries of a SendMessageBatch and take the others."""
 
@@ -146,7 +159,8 @@ class Wire:
         self.sent.append(sent)
 
         def pass_on() -> AWSResponse:
-            answer = _refusal_of_sqs(request, sent) or botocore_stubber(event_name, request)
+            with _ONE_AT_A_TIME:
+                answer = _refusal_of_sqs(request, sent) or botocore_stubber(event_name, request)
             return answer or self.client._endpoint.http_session.send(request)
 
         return self._handle(request, sent, pass_on)

@@ -9,7 +9,7 @@ from afterward.backend import Backend
 from afterward.clock import timestamp
 from afterward.dead_letters import DeadLetters
 from afterward.declaration import Task
-from afterward.envelope import Envelope, Link
+from afterward.envelope import Entry, Envelope, Link
 from afterward.event import Context, Response
 from afterward.in_process import Invocation, as_record
 from afterward.memory import DEAD_LETTERS, MemoryQueues
@@ -54,7 +54,7 @@ def call(name: str, text: str = "hello", /, **about: Any) -> Call:
     return Call(task=name, arguments={"text": text}, **(made | about))
 
 
-def envelope(name: str = FIRST, job_id: str = "job-1", *, rest: Sequence[Link] = (), **about: Any) -> Envelope:
+def envelope(name: str = FIRST, job_id: str = "job-1", *, rest: Sequence[Entry] = (), **about: Any) -> Envelope:
     made = {"owner": OWNER, "created": timestamp(START), "arguments": {"text": "hello"}, "chain": job_id}
     return Envelope(id=job_id, task=name, rest=tuple(rest), **(made | about))
 

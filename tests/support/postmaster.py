@@ -30,7 +30,10 @@ LOGIN = ("mailer", "p4ssword")
 
 @dataclass(slots=True)
 class Postmaster:
-    """`replies` are given to a command instead of 250, each once; `mails` holds what was accepted, `seen` all DATA."""
+    """`replies` are given to a command instead of 250, each once; `mails` holds what was accepted, `seen` all DATA.
+
+    `connections` counts those that were made, `open` holds those that are not over.
+    """
 
     port: int = 0
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class Postmaster:
     recipients: list[str] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
+    connections: int = 0
+    open: set[SMTP] = field(default_factory=set)
 
     async def handle_MAIL(
         self, _server: SMTP, _session: Any, envelope: Envelope, address: str, options: list[str]
@@ -87,8 +92,18 @@ def postmaster(*, tls: bool = True, **options: Any) -> Iterator[Postmaster]:
     office, loop = Postmaster(), asyncio.new_event_loop()
     context = server_context() if tls else None
 
+    class Counted(SMTP):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            office.connections += self not in office.open  # STARTTLS makes the same connection again
+            office.open.add(self)
+            super().connection_made(transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            office.open.discard(self)
+            super().connection_lost(error)
+
     def protocol() -> SMTP:
-        return SMTP(office, tls_context=context, authenticator=office.authenticate, loop=loop, **options)
+        return Counted(office, tls_context=context, authenticator=office.authenticate, loop=loop, **options)
 
     server = loop.run_until_complete(loop.create_server(protocol, "127.0.0.1", 0))
     office.port = server.sockets[0].getsockname()[1]
@@ -111,10 +126,11 @@ async def _stop(server: asyncio.Server) -> None:
 
 
 @cache
-def certificate() -> tuple[bytes, bytes]:
-    """Make a certificate for the loopback that vouches for itself, and its key."""
+def certificate(*names: str) -> tuple[bytes, bytes]:
+    """Make a certificate for the loopback and these names that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "postmaster")])
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
@@ -124,7 +140,7 @@ def certificate() -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), loopback]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -134,15 +150,15 @@ def certificate() -> tuple[bytes, bytes]:
     return made.public_bytes(serialization.Encoding.PEM), secret
 
 
-def server_context() -> ssl.SSLContext:
+def server_context(*names: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with TemporaryDirectory() as folder:
-        for name, pem in zip(("certificate", "key"), certificate(), strict=True):
+        for name, pem in zip(("certificate", "key"), certificate(*names), strict=True):
             (Path(folder) / name).write_bytes(pem)
         context.load_cert_chain(Path(folder) / "certificate", Path(folder) / "key")
     return context
 
 
-def client_context() -> ssl.SSLContext:
-    """Return a context that trusts the postmaster's certificate, and nothing else."""
-    return ssl.create_default_context(cadata=certificate()[0].decode())
+def client_context(*names: str) -> ssl.SSLContext:
+    """Return a context that trusts the certificate for these names, and nothing else."""
+    return ssl.create_default_context(cadata=certificate(*names)[0].decode())

@@ -226,7 +226,8 @@ def test_a_job_does_not_run_before_its_time(memory: Backend, clock: ManualClock,
     seen, handler = counting()
     send(memory, envelope(not_before=START + seconds))
     run(handler, memory)
-    assert (seen, due(memory), memory.records.get(OWNER, "job-1")) == ([], seconds, None)
+    # No further than SQS can put a message off.
+    assert (seen, due(memory), memory.records.get(OWNER, "job-1")) == ([], min(seconds, 43_140), None)
     clock.advance(seconds)
     run(handler, memory)
     assert (seen, standing(memory).attempt) == (["hello"], 1)
@@ -825,7 +826,7 @@ def test_a_job_that_goes_on_for_long_does_so_as_a_new_message(
     memory.queues.delete(THIRD, [message])  # type: ignore[attr-defined]
     (following,) = waiting(memory, THIRD)
     assert (following.leg, following.run, following.id, following.not_before) == (1, 1, "job-1", 0.0)
-    assert [one.id for one in following.rest] == ["job-2"]
+    assert [one.id for one in following.behind] == ["job-2"]
     while run(handler, memory, seconds=10):
         pass
     assert (seen, standing(memory).status) == (list(range(10)), Status.COMPLETED)

@@ -31,9 +31,20 @@ def full() -> Envelope:
         not_before=12.5,
         group="vip",
         digest="d1",
+        links=4,
+        named={"2": "chosen"},
         broken_by="job-0",
+        broken_as="cancelled",
+        ended=11.5,
+        join="job-1#3",
+        member=1,
+        members=2,
         even_if_failed=True,
-        rest=[link(SECOND, "job-2", delay=2.5), link(THIRD, "job-3", even_if_failed=True, version=7)],
+        rest=[
+            link(SECOND, "job-2", delay=2.5),
+            link(THIRD, "job-3", even_if_failed=True, version=7),
+            (link(SECOND, "job-4"), link(THIRD, "job-5", callback=True)),
+        ],
     )
 
 
@@ -115,17 +126,19 @@ def test_what_is_no_envelope_says_why(message: str, reason: str) -> None:
 
 def test_a_successor_carries_what_is_behind_it() -> None:
     """It is the link's job, in the same chain and run, on its first leg."""
-    next_one = full().successor(0, broken_by="", not_before=99.0)
+    (next_one,) = full().successors(0, broken_by="", broken_as="", now=96.5)
     assert (next_one.id, next_one.task, next_one.version, next_one.arguments) == ("job-2", SECOND, 1, {"text": "hello"})
     assert (next_one.owner, next_one.run, next_one.leg, next_one.group, next_one.chain) == (OWNER, 3, 0, "vip", "job-1")
     assert (next_one.not_before, next_one.broken_by, next_one.even_if_failed) == (99.0, "", False)
-    assert [one.id for one in next_one.rest] == ["job-3"]
+    assert (next_one.ended, next_one.links, next_one.named) == (96.5, 4, {"2": "chosen"})
+    assert [one.id for one in next_one.behind] == ["job-3", "job-4", "job-5"]
 
 
 def test_a_successor_may_skip_links() -> None:
     """What was skipped is not behind it any more."""
-    last = full().successor(1, broken_by="job-1", not_before=0.0)
-    assert (last.id, last.broken_by, last.even_if_failed, last.version, last.rest) == ("job-3", "job-1", True, 7, ())
+    (last,) = full().successors(1, broken_by="job-1", broken_as="failed", now=96.5)
+    assert (last.id, last.broken_by, last.even_if_failed, last.version) == ("job-3", "job-1", True, 7)
+    assert [one.id for one in last.behind] == ["job-4", "job-5"]
 
 
 def test_a_pointer_says_where_the_envelope_lies() -> None:

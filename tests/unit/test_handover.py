@@ -20,7 +20,7 @@ def chain(*rest: Link, **about: Any) -> Envelope:
 
 def recorded(using: Backend, head: Envelope) -> None:
     """Put the records of a whole chain, as accepting it does."""
-    for one in (head, *head.rest):
+    for one in (head, *head.behind):
         using.records.add(queued(head, one, limit=3, shards=4, now=START))
 
 
@@ -31,6 +31,11 @@ def statuses(using: Backend, *job_ids: str) -> list[Status | None]:
 
 def sent(using: Backend) -> list[str]:
     return [one.id for name in (FIRST, SECOND, THIRD) for one in waiting(using, name)]
+
+
+def next_of(head: Envelope) -> Envelope:
+    (successor,) = head.successors(0, broken_by="", broken_as="", now=START)
+    return successor
 
 
 def claimed(using: Backend, successor: Envelope) -> Record:
@@ -52,7 +57,7 @@ def test_a_completed_job_is_followed_by_the_next(memory: Backend) -> None:
     """Its message carries the rest of the chain."""
     hand_over(memory, chain(), Status.COMPLETED)
     (following,) = waiting(memory, SECOND)
-    assert (following.id, following.broken_by, [one.id for one in following.rest]) == ("job-2", "", ["job-3"])
+    assert (following.id, following.broken_by, [one.id for one in following.behind]) == ("job-2", "", ["job-3"])
     assert sent(memory) == ["job-2"]
 
 
@@ -95,7 +100,7 @@ def test_a_job_that_has_begun_is_not_cancelled(memory: Backend) -> None:
     """An earlier hand-over, or a hand, was faster."""
     head = chain(link(SECOND, "job-2"))
     recorded(memory, head)
-    claimed(memory, head.successor(0, broken_by="", not_before=0.0))
+    claimed(memory, next_of(head))
     hand_over(memory, head, Status.FAILED)
     assert statuses(memory, "job-2") == [Status.RUNNING]
 
@@ -150,7 +155,7 @@ def test_a_job_found_finished_hands_over_again_while_that_is_owed(memory: Backen
 def test_a_job_found_finished_hands_over_no_more_once_the_next_has_begun(memory: Backend) -> None:
     """Running, ended, or in another run: its message has done its work."""
     head = chain(link(SECOND, "job-2"))
-    running = claimed(memory, head.successor(0, broken_by="", not_before=0.0))
+    running = claimed(memory, next_of(head))
     hand_over(memory, head, Status.COMPLETED, again=True)
     waits = running.changed(START, status=Status.QUEUED, lease=0.0)
     memory.records.swap(running, waits)
@@ -164,4 +169,4 @@ def test_a_large_rest_of_a_chain_lies_in_s3(memory: Backend) -> None:
     """The next message is packed like the first."""
     large = Link(id="job-3", task=THIRD, arguments={"text": "x" * 1_100_000})
     hand_over(memory, chain(link(SECOND, "job-2"), large), Status.COMPLETED)
-    assert [one.rest[0].arguments for one in waiting(memory, SECOND)] == [large.arguments]
+    assert [one.behind[0].arguments for one in waiting(memory, SECOND)] == [large.arguments]

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from afterward.backend import Backend
+from afterward.effects import Effects
 from afterward.errors import Stopped, Unavailable
 from afterward.job import Status
 from afterward.lease import Lease
+from afterward.memory import MemoryRecords
 from afterward.records import Claim, Record, Written
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
@@ -137,3 +139,38 @@ def test_an_attempt_that_was_overtaken_stays_stopped(
     with pytest.raises(Stopped, match="the record is running"):
         write(lease, {"status": Status.COMPLETED})
     assert standing(stores) == again.record
+
+
+def test_effects_are_written_with_a_checkpoint_and_never_without(memory: Backend) -> None:
+    """A write of progress leaves what is staged where it is."""
+    lease, records = begun(memory), memory.records
+    assert isinstance(records, MemoryRecords)
+    Effects(lease.batches).put("things", {"id": "1"}, {})
+    lease.batches.stage()
+    lease.write({"progress": 1})
+    assert records.tables == {}
+    lease.write({"progress": 2, "checkpoint": "{}"})
+    assert records.tables == {"things": {"things[id='1']": {"id": "1"}}}
+    lease.write({"checkpoint": "{}"})
+    assert lease.batches.staged() == (0, ())
+
+
+def test_what_was_added_since_a_write_in_doubt_is_committed_after_it(cloud: Cloud) -> None:
+    """The write took place with the batches that it carried, and with no later one."""
+    lease = begun(cloud.backend)
+    cloud.dynamodb.client.create_table(
+        TableName="things",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    cloud.dynamodb.lose("TransactWriteItems", times=3)
+    for number in range(2):
+        Effects(lease.batches).update("things", {"id": "sum"}, add={"n": 1})
+        lease.batches.stage()
+        if not number:
+            with pytest.raises(Unavailable):
+                lease.write({"checkpoint": "first"})
+    lease.write({"checkpoint": "second"})
+    assert cloud.dynamodb.client.scan(TableName="things")["Items"] == [{"id": {"S": "sum"}, "n": {"N": "2"}}]
+    assert standing(cloud.backend).checkpoint == "second"

@@ -13,9 +13,9 @@ from afterward.envelope import Envelope, loads
 from afterward.errors import AfterwardError, IdTaken, Unavailable, UsageError
 from afterward.job import Status
 from afterward.parcel import unpack
-from afterward.publish import Call, derived_id, publish
+from afterward.publish import Call, publish
 from afterward.queues import MESSAGE_LIMIT
-from afterward.records import Claim, Record, Written
+from afterward.records import Claim, Record, Written, derived_id
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
 from tests.support.jobs import FIRST, OWNER, SECOND, TASKS, THIRD, call, deliver, worker
@@ -159,11 +159,12 @@ def test_a_chain_sends_its_first_job_and_records_them_all(cloud: Cloud) -> None:
     )
     (envelope,) = envelopes(cloud)
     assert (envelope.id, envelope.chain) == ("a", "a")
-    assert [(one.id, one.task, one.arguments["text"]) for one in envelope.rest] == [
+    assert [(one.id, one.task, one.arguments["text"]) for one in envelope.behind] == [
         ("b", SECOND, "b"),
         ("c", THIRD, "c"),
     ]
-    assert [(one.delay, one.even_if_failed, one.version) for one in envelope.rest] == [(5.0, False, 1), (0.0, True, 2)]
+    told = [(one.delay, one.even_if_failed, one.version) for one in envelope.behind]
+    assert told == [(5.0, False, 1), (0.0, True, 2)]
     records = [record for record in standing(cloud, "a", "b", "c") if record]
     assert [(record.status, record.limit, record.chain) for record in records] == [
         (Status.QUEUED, 3, "a"),

@@ -293,7 +293,7 @@ def test_the_jobs_of_an_owner_spread_over_the_shards() -> None:
 def test_the_jobs_behind_a_delayed_one_are_not_delayed_by_it() -> None:
     """`not_before` is the head's own; a link's delay counts from the end of the job before."""
     about = envelope(not_before=NOW + 60, rest=[link(SECOND, "job-2")])
-    head, follower = (queued(about, one, limit=3, shards=4, now=NOW) for one in (about, about.rest[0]))
+    head, follower = (queued(about, one, limit=3, shards=4, now=NOW) for one in (about, about.behind[0]))
     assert (head.not_before, follower.not_before) == (NOW + 60, 0.0)
     assert (head.chain, follower.chain) == ("job-1", "job-1")
     assert (head.id, head.task, follower.id, follower.task) == ("job-1", FIRST, "job-2", SECOND)

@@ -60,11 +60,25 @@ def test_a_missing_setting_names_itself(name: str, value: str | None) -> None:
         Settings.from_environment(without)
 
 
-@pytest.mark.parametrize("name", ["AFTERWARD_DEAD_LETTER_QUEUE", "AFTERWARD_QUEUE_SEND_EMAIL"])
-@pytest.mark.parametrize("value", ["mail", "arn:aws:sqs:us-east-1:123456789012:mail"])
-def test_a_queue_that_is_no_url_names_itself(name: str, value: str) -> None:
+def test_a_queue_may_be_named() -> None:
+    """Its name stands for the queue beside the dead letters, in the same account and region."""
+    settings = Settings.from_environment(VARIABLES | {"AFTERWARD_QUEUE_X2": "stack-X2Queue-1A_b"})
+    assert settings.queues == {"send_email": URL + "mail", "x2": URL + "stack-X2Queue-1A_b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("AFTERWARD_DEAD_LETTER_QUEUE", "mail", "URL"),
+        ("AFTERWARD_DEAD_LETTER_QUEUE", "arn:aws:sqs:us-east-1:123456789012:mail", "URL"),
+        ("AFTERWARD_QUEUE_SEND_EMAIL", "arn:aws:sqs:us-east-1:123456789012:mail", "name or the URL"),
+        ("AFTERWARD_QUEUE_SEND_EMAIL", "m" * 81, "name or the URL"),
+        ("AFTERWARD_QUEUE_SEND_EMAIL", "mail.fifo", "name or the URL"),
+    ],
+)
+def test_what_is_no_queue_names_itself(name: str, value: str, wanted: str) -> None:
     """An ARN is the usual mistake."""
-    with pytest.raises(SettingError, match=f"{name} must be the URL of a queue, got '{value}'"):
+    with pytest.raises(SettingError, match=f"{name} must be the {wanted} of a queue, got '{value}'"):
         Settings.from_environment(VARIABLES | {name: value})
 
 

@@ -15,7 +15,9 @@ LAMBDA = {
     "AFTERWARD_BUCKET": "bucket",
     "AFTERWARD_DEAD_LETTER_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/dead",
     "AFTERWARD_DIGEST_SECRET": "digests",
+    "ACTIVITY_TABLE": "activity",
     "NOTIFICATIONS_TABLE": "notifications",
+    "STATISTICS_TABLE": "statistics",
 }
 
 

@@ -13,32 +13,40 @@ if TYPE_CHECKING:
     from afterward.declaration import task as task
     from afterward.depends import Depends as Depends
     from afterward.depends import injected as injected
+    from afterward.effects import Effects as Effects
     from afterward.errors import AfterwardError as AfterwardError
     from afterward.errors import Discard as Discard
     from afterward.errors import IdTaken as IdTaken
     from afterward.errors import Retry as Retry
     from afterward.errors import Unavailable as Unavailable
     from afterward.errors import UsageError as UsageError
+    from afterward.job import Chain as Chain
     from afterward.job import Job as Job
     from afterward.job import Status as Status
     from afterward.progress import Progress as Progress
+    from afterward.results import Results as Results
     from afterward.retry import Backoff as Backoff
+    from afterward.retry import Schedule as Schedule
 
 _HOMES = {
     "Task": "declaration",
     "task": "declaration",
     "Depends": "depends",
     "injected": "depends",
+    "Effects": "effects",
     "AfterwardError": "errors",
     "Discard": "errors",
     "IdTaken": "errors",
     "Retry": "errors",
     "Unavailable": "errors",
     "UsageError": "errors",
+    "Chain": "job",
     "Job": "job",
     "Status": "job",
     "Progress": "progress",
+    "Results": "results",
     "Backoff": "retry",
+    "Schedule": "retry",
 }
 
 __all__ = [  # noqa: PLE0604 - the names stand once, above

@@ -69,6 +69,15 @@ _TRANSPARENT = {
 }
 """What travels when that in its brackets does."""
 
+_INJECTED = {
+    "afterward.progress.Progress",
+    "afterward.job.Job",
+    "afterward.job.Chain",
+    "afterward.effects.Effects",
+    "afterward.results.Results",
+}
+"""`builtin.BUILTIN` by name: who only declares tasks need not import it."""
+
 _INSTEAD = {
     "UploadFile": "store the file in S3 and pass its key",
     "Request": "pass the values that the task needs from it",
@@ -151,7 +160,7 @@ def _bare(cls: type) -> str:
 
 
 def _instead(cls: type) -> str | None:
-    if cls.__module__ == "afterward.progress":
+    if f"{cls.__module__}.{cls.__name__}" in _INJECTED:
         return f"{cls.__name__} is injected: put it after a `*`, with the default `injected`"
     if issubclass(cls, typing.IO | io.IOBase):
         return f"{cls.__name__} is an open file, which cannot travel; store the file in S3 and pass its key"

@@ -23,6 +23,12 @@ CONFIG = Config(
     parameter_validation=False,
 )
 
+_S3 = CONFIG.merge(
+    # Links lead to the bucket's own region: the global address redirects during a new bucket's first day, and a
+    # redirect breaks the signature.
+    Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+)
+
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
 
 
@@ -34,7 +40,7 @@ def session() -> botocore.session.Session:
 @cache
 def client(service: str) -> Any:
     """Return the process's client of a service; they share one session, since a second session costs 70 ms."""
-    return session().create_client(service, config=CONFIG)
+    return session().create_client(service, config=_S3 if service == "s3" else CONFIG)
 
 
 def code_of(error: ClientError) -> str:

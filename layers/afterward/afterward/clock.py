@@ -15,10 +15,11 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """`now` in seconds since the epoch; `jitter(limit)` a random share of `limit`, from 0 to it."""
+    """`now` in seconds since the epoch; `pause` sleeps in a coroutine; `jitter(limit)` is a random share of `limit`."""
 
     def now(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
+    async def pause(self, seconds: float) -> None: ...
     def jitter(self, limit: float) -> float: ...
     def call_later(self, seconds: float, call: Callable[[], None]) -> Timer: ...
 
@@ -31,6 +32,11 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415 - only an API pauses, which has it already
+
+        await asyncio.sleep(seconds)
 
     def jitter(self, limit: float) -> float:
         return random.uniform(0, limit)  # noqa: S311 - spreads retries, guards nothing

@@ -4,16 +4,15 @@ Messages come here by a worker's own decision (with the reason beside them), or 
 received too often without ever being settled (a broken deploy).
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from afterward import log, startup
+from afterward.archive import keep, keep_job
 from afterward.backend import Backend, backend
-from afterward.clock import timestamp
-from afterward.envelope import Envelope, dumps
+from afterward.envelope import Envelope
 from afterward.errors import BadMessage
 from afterward.event import Context, GiveBack, Response, settle_all
 from afterward.handover import hand_over
@@ -55,7 +54,7 @@ class DeadLetter:
             envelope = unpack(self.message.body, self.backend.blobs)
         except BadMessage as bad:
             about = {"reason": self._reason or str(bad), "error": self._error}
-            self._archive(f"unreadable/{self._first_id}", self.message.body, about)
+            keep(self.backend, f"unreadable/{self._first_id}", self._first_id, self.message.body, about)
             logger.error("archived a message that is no job: %s", bad)  # noqa: TRY400 - the reason is all there is
             return
         with log.context(job_id=envelope.id, task=envelope.task):
@@ -73,15 +72,17 @@ class DeadLetter:
             hand_over(self.backend, envelope, record.status, again=True)
             return
         reason = (record.reason if record and record.owes else None) or self._reason or self._worn_out
-        name = f"{envelope.owner}/{envelope.id}/{envelope.run}"
-        self._archive(name, dumps(envelope), self._about(envelope, record, reason))
-        self._finish(envelope, record, reason)
-        hand_over(self.backend, envelope, Status.FAILED, again=True)
+        attempts = record.attempt if record else 0
+        keep_job(self.backend, envelope, self._first_id, attempts=attempts, reason=reason, error=self._error)
+        status = self._finish(envelope, record, reason)
+        hand_over(self.backend, envelope, status, again=True)
         logger.error("archived: %s", reason)
 
-    def _finish(self, envelope: Envelope, record: Record | None, reason: str) -> None:
+    def _finish(self, envelope: Envelope, record: Record | None, reason: str) -> Status:
+        """Write that nothing is owed any more, and that a job which never ended has failed; return how it ended."""
         now = self.backend.clock.now()
-        changes = failed(reason) | {"owes": ""}
+        ended = record is not None and record.status.final
+        changes = {"owes": ""} if ended else failed(reason) | {"owes": ""}
         if record is None:
             fresh = queued(envelope, envelope, limit=1, shards=self.backend.shards, now=now)
             outcome: Written | Held = self.backend.records.add(fresh.changed(now, **changes))
@@ -90,21 +91,7 @@ class DeadLetter:
         if isinstance(outcome, Held):
             # Somebody wrote in between: look again at the next delivery.
             raise GiveBack
-
-    def _archive(self, name: str, body: str, about: dict[str, Any]) -> None:
-        letter = {"archived": timestamp(self.backend.clock.now()), "message": self._first_id, "body": body}
-        self.backend.blobs.put_once(f"archive/{name}.json", json.dumps(letter | about))
-
-    def _about(self, envelope: Envelope, record: Record | None, reason: str) -> dict[str, Any]:
-        return {
-            "owner": envelope.owner,
-            "job": envelope.id,
-            "task": envelope.task,
-            "run": envelope.run,
-            "attempts": record.attempt if record else 0,
-            "reason": reason,
-            "error": self._error,
-        }
+        return outcome.record.status
 
     @property
     def _first_id(self) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, overload
 from afterward.codec import Codec, travelling_signature
 from afterward.depends import injected, needs_of
 from afterward.errors import BadMessage, UsageError
-from afterward.job import Job, checked_id
+from afterward.job import checked_id
 from afterward.queues import GROUP
-from afterward.retry import Backoff
+from afterward.retry import Backoff, Delays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Options:
 class Task(Generic[P]):
     """A declared unit of background work. Made by `@task`; added with `BackgroundTasks.add_task`."""
 
-    def __init__(self, declaration: Body[P], *, name: str, max_attempts: int, backoff: Backoff, version: int) -> None:
+    def __init__(self, declaration: Body[P], *, name: str, max_attempts: int, backoff: Delays, version: int) -> None:
         self.name = name
         self.max_attempts = max_attempts
         self.backoff = backoff
@@ -134,9 +134,9 @@ class Task(Generic[P]):
 
     def _check_body(self, body: Body[P]) -> None:
         """Refuse now what could not be injected: nobody may call `worker` before the first job is there."""
-        from afterward.progress import Progress  # noqa: PLC0415 - a declaration without a body needs none
+        from afterward.builtin import BUILTIN  # noqa: PLC0415 - a declaration without a body needs none
 
-        needs_of(f"task {self.name}", body, self.signature, (Progress, Job))
+        needs_of(f"task {self.name}", body, self.signature, BUILTIN)
 
     def upcast(self, from_version: int) -> Callable[[Upcaster], Upcaster]:
         """Register how the arguments of version n become those of version n + 1, for jobs queued before a deploy."""
@@ -172,7 +172,7 @@ def task(
     *,
     name: str | None = None,
     max_attempts: int = 3,
-    backoff: Backoff = ...,
+    backoff: Delays = ...,
     version: int = 1,
     aliases: tuple[str, ...] = (),
 ) -> Callable[[Body[P]], Task[P]]: ...
@@ -182,7 +182,7 @@ def task(  # noqa: PLR0913 - every one a keyword with a default
     *,
     name: str | None = None,
     max_attempts: int = 3,
-    backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+    backoff: Delays = Backoff(),  # noqa: B008 - frozen
     version: int = 1,
     aliases: tuple[str, ...] = (),
 ) -> Task[P] | Callable[[Body[P]], Task[P]]:

@@ -11,14 +11,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from afterward import log
-from afterward.errors import BadMessage, Continue, Discard, Retry, Stopped, Unavailable
+from afterward.archive import keep_job
+from afterward.clock import timestamp
+from afterward.effects import Effects
+from afterward.errors import BadEffects, BadMessage, Continue, Discard, Retry, Stopped, Unavailable
 from afterward.event import GiveBack
 from afterward.handover import hand_over
-from afterward.job import Job, Status
+from afterward.job import Chain, Job, Status
 from afterward.lease import Lease
 from afterward.parcel import pack, unpack
 from afterward.progress import Progress
 from afterward.records import Claim, Record, Written, failed, queued
+from afterward.results import Results, results_of
 
 if TYPE_CHECKING:
     from afterward.backend import Backend
@@ -96,19 +100,22 @@ class Delivery:
 
     def _run(self, record: Record) -> None:
         lease = Lease(self.backend.records, self.backend.clock, record)
+        results = results_of(record, self.backend.blobs)
         progress = Progress(
             lease.write,
             clock=self.backend.clock,
             deadline=self.deadline,
             floor=record.progress,
             saved=record.checkpoint,
+            batches=lease.batches,
+            beside=results.changes,
         )
         if self.deadline - self._now > LONG_TASK:
             self._shorten_visibility()
         try:
-            self._execute(record, progress)
+            self._execute(record, progress, lease, results)
         except Continue:
-            self._go_on(lease, progress.pending())
+            self._go_on(lease, progress.pending(), results)
         except Stopped:
             self._stopped(lease)
         except (Discard, BadMessage) as error:
@@ -118,7 +125,7 @@ class Delivery:
         except BaseException as error:  # noqa: BLE001 - whatever a task raises (CancelledError, SystemExit) is its failure
             self._failed_attempt(lease, progress.pending(), error)
         else:
-            self._complete(lease, progress)
+            self._complete(lease, progress, results)
 
     def _shorten_visibility(self) -> None:
         try:
@@ -126,16 +133,41 @@ class Delivery:
         except Unavailable:
             logger.warning("the message keeps its queue's visibility", exc_info=True)
 
-    def _execute(self, record: Record, progress: Progress) -> None:
+    def _execute(self, record: Record, progress: Progress, lease: Lease, results: Results) -> None:
         arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
         remaining = self.deadline - self._now
-        given = {Progress: progress, Job: Job(record.id, self.task.name, record.created)}
+        given = self._given(record, progress, lease) | {Results: results}
         self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
 
-    def _complete(self, lease: Lease, progress: Progress) -> None:
+    def _given(self, record: Record, progress: Progress, lease: Lease) -> dict[type, Any]:
+        """Return what is injected by type: one line for each of `builtin.BUILTIN`."""
+        return {
+            Progress: progress,
+            Job: Job(record.id, self.task.name, record.created),
+            Chain: self._chain,
+            Effects: Effects(lease.batches),
+        }
+
+    @property
+    def _chain(self) -> Chain:
+        envelope = self._envelope
+        return Chain(
+            id=envelope.chain or envelope.id,
+            status=Status(envelope.broken_as or Status.FAILED) if envelope.broken_by else Status.COMPLETED,
+            broken_by=envelope.broken_by,
+            ended=timestamp(envelope.ended) if envelope.ended else "",
+        )
+
+    def _complete(self, lease: Lease, progress: Progress, results: Results) -> None:
         message = progress.message or COMPLETED
         final = {"status": Status.COMPLETED, "lease": 0.0, "checkpoint": None, "reason": None, "message": message}
-        if self._end(lease, progress.pending() | final):
+        pending = progress.pending()
+        try:
+            ended = self._made_room(lease, pending) and self._end_well(lease, pending | results.changes() | final)
+        except BadEffects as error:
+            self._not_taken(lease, pending, error)
+            return
+        if ended:
             logger.info("completed")
             hand_over(self.backend, self._envelope, Status.COMPLETED)
 
@@ -150,10 +182,10 @@ class Delivery:
         if record.attempt >= record.limit:
             self._fail(lease, pending, error)
             return
-        asked = error.delay if isinstance(error, Retry) else None
         continued = max(0, record.limit - self.task.max_attempts)
         attempt, limit = max(1, record.attempt - continued), record.limit - continued
-        delay = self.task.backoff.delay(attempt, self.backend.clock.jitter) if asked is None else asked
+        usual = self.task.backoff.delay(attempt, self.backend.clock.jitter)
+        delay = error.wait(usual) if isinstance(error, Retry) else usual
         reason = reason_of(error)
         logger.warning("attempt %d of %d failed, the next one in %.1f s", attempt, limit, delay, exc_info=error)
         waiting = {
@@ -166,14 +198,38 @@ class Delivery:
         if self._end(lease, pending | waiting):
             self._come_again(delay)
 
-    def _go_on(self, lease: Lease, pending: dict[str, Any]) -> None:
+    def _go_on(self, lease: Lease, pending: dict[str, Any], results: Results) -> None:
         """Leave the rest to another invocation: an attempt that made progress and ended in time does not count."""
         waiting = {"status": Status.QUEUED, "lease": 0.0, "not_before": 0.0, "limit": lease.record.limit + 1}
-        if self._end(lease, pending | waiting):
+        try:
+            ended = self._end_well(lease, pending | results.changes() | waiting)
+        except BadEffects as error:
+            self._not_taken(lease, pending, error)
+            return
+        if ended:
             logger.info("goes on in another invocation")
             self._come_again(0)
 
+    def _made_room(self, lease: Lease, pending: dict[str, Any]) -> bool:
+        """Have the job's end commit all its effects; what is too much for one commit goes under its checkpoint."""
+        if not lease.batches.fit() and not self._end_well(lease, pending):
+            return False
+        lease.batches.close()
+        return True
+
+    def _not_taken(self, lease: Lease, pending: dict[str, Any], error: BadEffects) -> None:
+        """Fail the attempt whose effects a table does not take, back to the last checkpoint whose effects it took."""
+        self._failed_attempt(lease, _without_checkpoint(pending), error)
+
     def _end(self, lease: Lease, changes: dict[str, Any]) -> bool:
+        """Write how the attempt failed, with what it had staged unless a table does not take that."""
+        try:
+            return self._end_well(lease, changes)
+        except BadEffects:
+            logger.warning("the effects under the last checkpoint are not taken", exc_info=True)
+            return self._end_well(lease, _without_checkpoint(changes))
+
+    def _end_well(self, lease: Lease, changes: dict[str, Any]) -> bool:
         """Write the attempt's end; where the record has moved on without it, do what that asks for instead."""
         try:
             lease.end(changes, self.deadline)
@@ -203,10 +259,20 @@ class Delivery:
 
     def _pay(self, stands: Record) -> None:
         """Repeat what a final job still owes: its dead letter, and its successor's message."""
+        if stands.status is Status.CANCELLED and stands.owes:
+            self._keep(stands)
+            return
         if stands.status is Status.FAILED and stands.owes:
             self.backend.queues.bury(self.message, stands.reason or "", "")
         hand_over(self.backend, self._envelope, stands.status, again=True)
         logger.info("dropped: the job is %s already", stands.status)
+
+    def _keep(self, stands: Record) -> None:
+        """Archive a job that its owner has cancelled, so that it can be retried; then see to what else it owes."""
+        reason = stands.reason or ""
+        keep_job(self.backend, self._envelope, self.message.id, attempts=stands.attempt, reason=reason, error="")
+        outcome = self.backend.records.swap(stands, stands.changed(self._now, owes=""))
+        self._refused(outcome.record)
 
     def _give_up(self, stands: Record) -> None:
         """Fail a job whose last attempt never came to its end."""
@@ -236,8 +302,14 @@ class Delivery:
         self.backend.queues.put_off(self.task.name, self.message, seconds)
 
 
+def _without_checkpoint(changes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the checkpoint, and what is written with it only."""
+    return {name: value for name, value in changes.items() if name not in {"checkpoint", "results"}}
+
+
 def reason_of(error: BaseException) -> str:
     """Say in one line why a job failed: the exception's own words, or its type where it has none."""
     text = " ".join(str(error).split())
-    named = text if isinstance(error, Discard | BadMessage | Retry) else f"{type(error).__name__}: {text}".rstrip(": ")
+    spoken = isinstance(error, Discard | BadMessage | BadEffects | Retry)
+    named = text if spoken else f"{type(error).__name__}: {text}".rstrip(": ")
     return (named or type(error).__name__)[:REASON_LIMIT]

@@ -1,6 +1,8 @@
 """Records in a DynamoDB table, by the low-level client: one request per operation."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -9,30 +11,54 @@ from afterward.aws import answering, code_of
 from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
-from afterward.records import Claim, Held, Record, Written
+from afterward.listing import Cursor, Page, Place, places
+from afterward.records import KEEP_OPEN, Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from afterward.writes import Write
+
 TRANSACTION = 100
 """Items that one TransactWriteItems takes (service quota)."""
+
+BATCH = 100
+"""Keys that one BatchGetItem takes (service quota)."""
 
 CONFLICTS = 8
 """Times that a transaction is tried again when another writer meets it."""
 
+PATIENCE = 30.0
+"""Seconds for which effects are tried again when other writers meet them, as far as the job's lease goes."""
+
 Item = dict[str, Any]
 
-_NUMBERS = {"expires", "run", "attempt", "limit", "not_before", "lease", "progress", "total"}
+_NUMBERS = {"expires", "run", "attempt", "limit", "not_before", "lease", "progress", "total", "links"}
 _FLOATS = {"not_before", "lease"}
 _OWN = {"owner", "id"}  # in the key
 _NAMES = [field.name for field in fields(Record) if field.name not in _OWN]
 _ALIASES = {f"#{name}": name for name in _NAMES}  # many are reserved words of DynamoDB's expressions
 
+_RETURN_OLD = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
 _CLAIMABLE = (
     "attribute_not_exists(pk) OR (#run = :run AND #attempt < #limit AND "
     "((#status = :queued AND #not_before <= :now) OR (#status = :running AND #lease <= :now)))"
 )
-_MADE = ("task", "created", "listing", "expires", "run", "limit", "not_before", "progress", "chain", "digest")
+_MADE = (
+    "task",
+    "created",
+    "listing",
+    "expires",
+    "run",
+    "limit",
+    "not_before",
+    "progress",
+    "chain",
+    "digest",
+    "links",
+    "named",
+)
 
 
 class DynamoDBRecords:
@@ -86,8 +112,35 @@ class DynamoDBRecords:
         }
         return self._written(None, "update_item", nonce=claim.nonce, **request)
 
-    def swap(self, old: Record, new: Record) -> Written | Held:
+    def swap(self, old: Record, new: Record, effects: "Sequence[Write]" = ()) -> Written | Held:
+        if effects:
+            return self._swap_with(effects, old, new)
         return self._written(new, "update_item", **_update(old, new))
+
+    def _swap_with(self, effects: "Sequence[Write]", old: Record, new: Record) -> Written | Held:
+        from afterward.transaction import refusal_of, requested  # noqa: PLC0415 - tasks without effects pay nothing
+
+        record = {"TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **_update(old, new)}
+        items = [{"Update": record}, *map(requested, effects)]
+        pause, until = 0.1, min(old.lease - 1, self._clock.now() + PATIENCE)
+        while True:
+            try:
+                self._call("transact_write_items", table=False, TransactItems=items, ClientRequestToken=new.nonce)
+            except _CancelledError as cancelled:
+                if cancelled.codes[:1] == ["ConditionalCheckFailed"]:
+                    return _met(cancelled.reasons[0].get("Item"), new.nonce)
+                if (refusal := refusal_of(cancelled.reasons, effects)) is not None:
+                    raise refusal from None
+                if self._clock.now() + pause > until:
+                    raise Unavailable("DynamoDB kept cancelling the transaction that writes the effects") from None
+                self._clock.sleep(self._clock.jitter(pause))
+                pause = min(2 * pause, 1.0)
+            except Unavailable as unavailable:
+                if (refusal := refusal_of(unavailable.__cause__, effects)) is not None:
+                    raise refusal from unavailable.__cause__
+                raise
+            else:
+                return Written(new)
 
     def remove(self, record: Record) -> bool:
         request: Item = {
@@ -103,13 +156,166 @@ class DynamoDBRecords:
             return refusal.item is None
         return True
 
+    def get_all(self, owner: str, job_ids: Sequence[str]) -> dict[str, Record]:
+        if len(job_ids) == 1:
+            record = self.get(owner, job_ids[0])
+            return {record.id: record} if record else {}
+        keys = [_key(owner, job_id) for job_id in dict.fromkeys(job_ids)]
+        records = [
+            record for start in range(0, len(keys), BATCH) for record in self._batch(keys[start : start + BATCH])
+        ]
+        return {record.id: record for record in records}
+
+    def _batch(self, keys: list[Item]) -> Iterator[Record]:
+        waiting = keys
+        for attempt in range(1, CONFLICTS + 1):
+            asked = {self._table: {"Keys": waiting, "ConsistentRead": True}}
+            answer = self._call("batch_get_item", table=False, RequestItems=asked)
+            yield from map(_record, answer["Responses"].get(self._table, []))
+            waiting = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if not waiting:
+                return
+            self._clock.sleep(self._clock.jitter(0.05 * 2**attempt))
+        raise Unavailable("DynamoDB kept leaving keys unread")
+
+    def page(self, owner: str, limit: int, cursor: Cursor | None, shards: int) -> Page:
+        found, behind = places(partial(self._listed, owner), shards, limit, cursor)
+        records = self.get_all(owner, [place.id for place in found])
+        return Page([records[place.id] for place in found if place.id in records], behind)
+
+    def _listed(self, owner: str, shard: int, cursor: Cursor | None, most: int) -> list[Place]:
+        request = _listing(f"{owner}#{shard}", owner, cursor, shard)
+        found: list[Place] = []
+        while len(found) < most:
+            answer = self._call("query", Limit=most - len(found), **request)
+            found += [Place(item["created"]["S"], _id_of(item)) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                break
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return found
+
+    def join(self, key: str, slot: int, broken: Break | None, now: float, *, run: int = 0) -> Joined:
+        seat = Seat(key, slot, run)
+        request: Item = {
+            "Key": _seat_key(seat),
+            "ConditionExpression": "attribute_not_exists(#run) OR #run <= :run",
+            "UpdateExpression": "ADD #done :slot SET #expires = :expires REMOVE #broken",
+            "ExpressionAttributeNames": _seat_names(seat) | {"#expires": "expires"},
+            "ExpressionAttributeValues": {
+                ":slot": {"NS": [str(seat.slot)]},
+                ":run": {"N": str(seat.run)},
+                ":expires": {"N": str(int(now) + KEEP_OPEN)},
+            },
+            "ReturnValues": "ALL_NEW",
+        }
+        if broken:
+            request["UpdateExpression"] = "ADD #done :slot SET #expires = :expires, #broken = :broken"
+            request["ExpressionAttributeValues"][":broken"] = {"S": f"{broken.how}#{broken.id}"}
+        try:
+            item = self._call("update_item", **request)["Attributes"]
+        except _ConditionError:
+            return Joined(0, None)
+        slots = sorted(int(name.removeprefix("broken")) for name in item if name.startswith("broken"))
+        how, _, job_id = item[f"broken{slots[0]}"]["S"].partition("#") if slots else ("", "", "")
+        latest = int(item["latest"]["N"]) if "latest" in item else 0
+        return Joined(len(item["done"]["NS"]), Break(job_id, how) if slots else None, latest)
+
+    def next_run(self, owner: str, chain: str, least: int, now: float) -> int:
+        run = least
+        while True:
+            request: Item = {
+                **_RETURN_OLD,
+                "Key": {"pk": {"S": f"runs#{owner}#{chain}#"}},  # no job has an empty id
+                "ConditionExpression": "attribute_not_exists(#run) OR #run < :run",
+                "UpdateExpression": "SET #run = :run, #expires = :expires",
+                "ExpressionAttributeNames": {"#run": "run", "#expires": "expires"},
+                "ExpressionAttributeValues": {
+                    ":run": {"N": str(run)},
+                    ":expires": {"N": str(int(now) + KEEP_OPEN)},
+                },
+            }
+            try:
+                self._call("update_item", **request)
+            except _ConditionError as refusal:
+                run = int(refusal.item["run"]["N"]) + 1 if refusal.item else run
+            else:
+                return run
+
+    def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
+        if len(swaps) == 1 and swaps[0].old and not leaving:
+            return isinstance(self.swap(swaps[0].old, swaps[0].new), Written)
+        step = TRANSACTION - len(leaving)
+        steps = [swaps[start : start + step] for start in range(0, len(swaps), step)]
+        return all(self._swap_together(one, leaving if one is steps[-1] else ()) for one in steps)
+
+    def _swap_together(self, swaps: Sequence[Swap], leaving: Sequence[Seat]) -> bool:
+        items = [*map(self._swapped, swaps), *map(self._left, leaving)]
+        token = swaps[-1].new.nonce
+        for attempt in range(1, CONFLICTS + 1):
+            try:
+                self._call("transact_write_items", table=False, TransactItems=items, ClientRequestToken=token)
+            except _CancelledError as cancelled:
+                if "ConditionalCheckFailed" in cancelled.codes:
+                    # Our own writes where botocore has repeated them, else those of somebody else.
+                    met = [
+                        _met(one.get("Item"), swap.new.nonce)
+                        for one, swap in zip(cancelled.reasons, swaps, strict=False)
+                    ]
+                    return all(isinstance(one, Written) for one in met)
+                self._clock.sleep(self._clock.jitter(min(1.0, 0.05 * 2**attempt)))
+            else:
+                return True
+        raise Unavailable("DynamoDB kept cancelling the transaction that writes the records")
+
+    def _swapped(self, swap: Swap) -> Item:
+        if swap.old is None:
+            return self._put(swap.new)
+        return {"Update": {"TableName": self._table, **_RETURN_OLD, **_update(swap.old, swap.new)}}
+
+    def _left(self, seat: Seat) -> Item:
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _seat_key(seat),
+                "UpdateExpression": (
+                    "DELETE #done :slot REMOVE #broken SET #run = :own, #latest = :run, #expires = :expires"
+                ),
+                "ExpressionAttributeNames": _seat_names(seat) | {"#latest": "latest", "#expires": "expires"},
+                "ExpressionAttributeValues": {
+                    ":slot": {"NS": [str(seat.slot)]},
+                    ":run": {"N": str(seat.run)},
+                    ":own": {"N": str(seat.run if seat.own else 0)},
+                    ":expires": {"N": str(int(self._clock.now()) + KEEP_OPEN)},
+                },
+            }
+        }
+
+    def recall(self, name: str, now: float) -> RequestKey | None:
+        item = self._call("get_item", Key=_request_key(name), ConsistentRead=True).get("Item")
+        key = _request_key_of(name, item) if item else None
+        return key if key is not None and key.expires > now else None
+
+    def remember(self, key: RequestKey, now: float) -> RequestKey:
+        values = {"seed": {"S": key.seed}, "digest": {"S": key.digest}, "expires": {"N": str(key.expires)}}
+        request: Item = {
+            "Item": _request_key(key.name) | values,
+            # DynamoDB takes up to two days to delete what has expired.
+            "ConditionExpression": "attribute_not_exists(pk) OR #expires <= :now",
+            "ExpressionAttributeNames": {"#expires": "expires"},
+            "ExpressionAttributeValues": {":now": {"N": str(int(now))}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            self._call("put_item", **request)
+        except _ConditionError as refusal:
+            return _request_key_of(key.name, refusal.item) if refusal.item else key
+        return key
+
     def _written(self, new: Record | None, operation: str, *, nonce: str = "", **request: Any) -> Written | Held:
         try:
             answer = self._call(operation, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request)
         except _ConditionError as refusal:
-            stands = _record(refusal.item) if refusal.item else None
-            ours = stands is not None and stands.nonce == (new.nonce if new else nonce)
-            return Written(cast("Record", stands)) if ours else Held(stands)
+            return _met(refusal.item, new.nonce if new else nonce)
         return Written(new or _record(answer["Attributes"]))
 
     def _add_together(self, records: list[Record]) -> None:
@@ -131,9 +337,8 @@ class DynamoDBRecords:
         raise Unavailable("DynamoDB kept cancelling the transaction that writes the records")
 
     def _put(self, record: Record) -> Item:
-        return {
-            "Put": {"TableName": self._table, "Item": _item(record), "ConditionExpression": "attribute_not_exists(pk)"}
-        }
+        condition = {"ConditionExpression": "attribute_not_exists(pk)"}
+        return {"Put": {"TableName": self._table, "Item": _item(record), **condition, **_RETURN_OLD}}
 
     def _call(self, operation: str, *, table: bool = True, **request: Any) -> Item:
         call: Callable[..., Item] = getattr(self._client, operation)
@@ -146,7 +351,7 @@ class DynamoDBRecords:
                     raise _ConditionError(cast("Item", error.response).get("Item")) from None
                 if code_of(error) == "TransactionCanceledException":
                     reasons = cast("Item", error.response).get("CancellationReasons", [])
-                    raise _CancelledError([reason.get("Code", "None") for reason in reasons]) from None
+                    raise _CancelledError(reasons) from None
                 raise
 
 
@@ -157,9 +362,18 @@ class _ConditionError(Exception):
 
 
 class _CancelledError(Exception):
-    def __init__(self, codes: list[str]) -> None:
+    """`reasons` has one entry for each item of the transaction, in its order."""
+
+    def __init__(self, reasons: list[Item]) -> None:
         super().__init__("transaction cancelled")
-        self.codes = codes
+        self.reasons = reasons
+        self.codes: list[str] = [reason.get("Code", "None") for reason in reasons]
+
+
+def _met(item: Item | None, nonce: str) -> Written | Held:
+    """Say what a refused write means by the item that it met: under our own new nonce it is ours."""
+    stands = _record(item) if item else None
+    return Written(stands) if stands is not None and stands.nonce == nonce else Held(stands)
 
 
 def _update(old: Record, new: Record) -> Item:
@@ -179,6 +393,41 @@ def _update(old: Record, new: Record) -> Item:
     }
 
 
+def _listing(name: str, owner: str, cursor: Cursor | None, shard: int) -> Item:
+    """Ask for the jobs of a shard, newest first: behind the cursor's place in it, or created when the cursor was."""
+    request: Item = {
+        "IndexName": "listing",
+        "ScanIndexForward": False,
+        "KeyConditionExpression": "#listing = :listing",
+        "ExpressionAttributeNames": {"#listing": "listing"},
+        "ExpressionAttributeValues": {":listing": {"S": name}},
+    }
+    if cursor and (behind := cursor.place(shard)):
+        key = {"listing": {"S": name}, "created": {"S": behind.created}}
+        request["ExclusiveStartKey"] = _key(owner, behind.id) | key
+    elif cursor:
+        request["KeyConditionExpression"] += " AND #created <= :until"
+        request["ExpressionAttributeNames"]["#created"] = "created"
+        request["ExpressionAttributeValues"][":until"] = {"S": cursor.until}
+    return request
+
+
+def _seat_key(seat: Seat) -> Item:
+    return {"pk": {"S": f"join#{seat.key}#"}}  # no job has an empty id
+
+
+def _seat_names(seat: Seat) -> dict[str, str]:
+    return {"#done": "done", "#broken": f"broken{seat.slot}", "#run": f"run{seat.slot}"}
+
+
+def _request_key(name: str) -> Item:
+    return {"pk": {"S": f"request#{name}#"}}  # no job has an empty id
+
+
+def _request_key_of(name: str, item: Item) -> RequestKey:
+    return RequestKey(name=name, seed=item["seed"]["S"], digest=item["digest"]["S"], expires=int(item["expires"]["N"]))
+
+
 def _key(owner: str, job_id: str) -> Item:
     return {"pk": {"S": f"{owner}#{job_id}"}}
 
@@ -193,6 +442,11 @@ def _item(record: Record) -> Item:
 
 def _number(value: float) -> Item:
     return {"N": repr(round(value, 3))}
+
+
+def _id_of(item: Item) -> str:
+    job_id: str = item["pk"]["S"].rpartition("#")[2]
+    return job_id
 
 
 def _record(item: Item) -> Record:

@@ -4,19 +4,23 @@ JSON, version 1 of the format:
 
 ```
 {"afterward": 1, "owner": …, "id": …, "task": …, "version": 1, "arguments": {…}, "run": 1, "leg": 0,
- "created": "2026-11-22T14:00:00.000000Z", "not_before": 1795000000.0, "group": …, "digest": …,
- "chain": …, "even_if_failed": false, "broken_by": …, "rest": [{"id": …, "task": …, …}, …]}
+ "created": "2026-11-22T14:00:00.000000Z", "not_before": 1795000000.0, "group": …, "digest": …, "even_if_failed": false,
+ "chain": …, "links": 4, "named": {}, "broken_by": …, "broken_as": "failed", "ended": 1795000000.0,
+ "join": …, "member": 0, "members": 0, "rest": [{"id": …, "task": …, …}, [{…}, {…}], …]}
 ```
 
-`rest` holds the jobs of the chain that come after this one. `broken_by` names the job whose failure stopped the chain:
-from then on only `even_if_failed` jobs run. `digest` is the payload's where the id was chosen by the caller, so that a
-record made by a worker recognises a repeat. A body over the limit of SQS lies in S3, and the message points at it:
+`rest` holds what comes after this job in its chain: jobs, and groups of jobs side by side as lists. `chain` names the
+chain's first job, `links` counts its jobs and `named` holds, by their number, the ids of those that do not follow from
+it (`link_id`). `broken_by` names the job that did not complete and so stopped the chain, `broken_as` says how it ended:
+from then on only `even_if_failed` jobs and callbacks run. `ended` is when the job before ended. A group's job counts
+itself, as `member` of `members`, in the items of the table under `join`. `digest` tells a repeat of the same request
+from another one with the same id. A body over the limit of SQS lies in S3, and the message points at it:
 `{"afterward": 1, "stored": "envelopes/…"}`.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from afterward.errors import BadMessage
@@ -31,7 +35,10 @@ Part = TypeVar("Part", bound="Link")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One job of a chain, before it is its turn. `delay` counts in seconds from the end of the job before."""
+    """One job of a chain, before it is its turn. `delay` counts in seconds from the end of the job before.
+
+    A `callback` tells of the chain and is not part of it: it runs in any case, and nothing stops because of it.
+    """
 
     id: str
     task: str
@@ -39,6 +46,18 @@ class Link:
     arguments: Mapping[str, Json]
     even_if_failed: bool = False
     delay: float = 0.0
+    callback: bool = False
+
+    def runs_after(self, broken_by: str) -> bool:
+        return not broken_by or self.even_if_failed or self.callback
+
+
+Entry = Link | tuple[Link, ...]
+"""What stands in a chain: a job, or a group of jobs side by side."""
+
+
+def members_of(entry: Entry) -> tuple[Link, ...]:
+    return entry if isinstance(entry, tuple) else (entry,)
 
 
 def link_fields(source: Any) -> dict[str, Any]:
@@ -58,20 +77,43 @@ class Envelope(Link):
     group: str = ""
     digest: str = ""
     chain: str = ""
+    links: int = 1
+    named: Mapping[str, str] = field(default_factory=dict)
     broken_by: str = ""
-    rest: tuple[Link, ...] = ()
+    broken_as: str = ""
+    ended: float = 0.0
+    join: str = ""
+    member: int = 0
+    members: int = 0
+    rest: tuple[Entry, ...] = ()
 
-    def successor(self, index: int, *, broken_by: str, not_before: float) -> "Envelope":
-        """Return the envelope of `rest[index]`, with what follows it still behind it."""
-        link = self.rest[index]
-        return replace(
-            self,
-            **link_fields(link),
-            leg=0,
-            not_before=not_before,
-            broken_by=broken_by,
-            rest=self.rest[index + 1 :],
+    @property
+    def behind(self) -> list[Link]:
+        """Every job that comes after this one, in or out of a group."""
+        return [link for entry in self.rest for link in members_of(entry)]
+
+    def successors(self, index: int, *, broken_by: str, broken_as: str, now: float) -> list["Envelope"]:
+        """Return the envelopes of those of `rest[index]` that run, with what follows the entry still behind them."""
+        entry = self.rest[index]
+        running = [link for link in members_of(entry) if link.runs_after(broken_by)]
+        following = replace(
+            self, leg=0, broken_by=broken_by, broken_as=broken_as, ended=now, rest=self.rest[index + 1 :]
         )
+        return following.at(running, side_by_side=isinstance(entry, tuple), now=now)
+
+    def at(self, links: Sequence[Link], *, side_by_side: bool, now: float) -> list["Envelope"]:
+        """Return the envelopes of these jobs, whose turn it is now; a group counts its members under one key."""
+        joined = {"join": f"{links[0].id}#{self.run}", "members": len(links)} if side_by_side and links else {}
+        alone: dict[str, Any] = {"join": "", "members": 0}
+        return [
+            replace(
+                self,
+                **link_fields(link) | alone | joined,
+                member=number if joined else 0,
+                not_before=now + link.delay if link.delay else 0.0,
+            )
+            for number, link in enumerate(links)
+        ]
 
 
 _NOT_IN_SQS = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
@@ -99,7 +141,13 @@ def loads(body: str) -> Envelope:
     rest = value.get("rest", [])
     if not isinstance(rest, list):
         raise BadMessage("the message's `rest` is not a list")
-    return _part(Envelope, value, rest=tuple(_part(Link, _mapping(link)) for link in rest))
+    return _part(Envelope, value, rest=tuple(_entry(entry) for entry in rest))
+
+
+def _entry(value: Json) -> Entry:
+    if isinstance(value, list):
+        return tuple(_part(Link, _mapping(member)) for member in value)
+    return _part(Link, _mapping(value))
 
 
 def _object(body: str) -> dict[str, Json]:
@@ -127,13 +175,13 @@ def _mapping(value: Json) -> dict[str, Json]:
 def _part(kind: type[Part], value: Mapping[str, Json], **given: Any) -> Part:
     """Build a part from JSON; unknown keys are left out, so that a rollback reads what its successor wrote."""
     known: dict[str, Any] = {f.name: value[f.name] for f in fields(kind) if f.name in value} | given
-    for field in fields(kind):
-        if field.name in known and not isinstance(known[field.name], _TYPES[field.name]):
-            raise BadMessage(f"the envelope's `{field.name}` has the wrong type")
+    for name, one in known.items():
+        if not isinstance(one, _TYPES[name]):
+            raise BadMessage(f"the envelope's `{name}` has the wrong type")
     try:
         return kind(**known)
     except TypeError:
-        missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in known]
+        missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in known]
         raise BadMessage(f"the envelope lacks {', '.join(missing)}") from None
 
 
@@ -144,6 +192,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "arguments": dict,
     "even_if_failed": bool,
     "delay": (int, float),
+    "callback": bool,
     "owner": str,
     "created": str,
     "run": int,
@@ -152,6 +201,13 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "group": str,
     "digest": str,
     "chain": str,
+    "links": int,
+    "named": dict,
     "broken_by": str,
+    "broken_as": str,
+    "ended": (int, float),
+    "join": str,
+    "member": int,
+    "members": int,
     "rest": tuple,
 }

@@ -6,8 +6,12 @@ AfterwardError
 ├── SettingError          an environment variable is missing or malformed: the function's init fails
 ├── Refused               the job was not accepted, and nothing is promised
 │   ├── Unavailable       SQS or DynamoDB refused: 503, try again after `retry_after` seconds
-│   └── IdTaken           the chosen id belongs to another job of this owner: 409
+│   ├── IdTaken           the chosen id belongs to another job of this owner: 409
+│   ├── KeyReused         the Idempotency-Key belongs to another request of this owner: 422
+│   └── KeyInUse          a request with this Idempotency-Key is being accepted at this moment: 409, try again
+├── CannotSteer           a job that cannot be cancelled or retried as it is: 409
 ├── BadMessage            a message that can never run: archived as a dead letter, with this reason
+├── BadEffects            writes that a table does not take: none of them is done, and the attempt has failed
 ├── Retry                 raised by a task: this attempt is over, try again (after `delay` seconds)
 └── Discard               raised by a task: the job has failed, do not try again
 
@@ -37,11 +41,16 @@ class Refused(AfterwardError):
 
 
 class Unavailable(Refused):
-    """A service did not take the job; the caller should try again after `retry_after` seconds."""
+    """A service did not take the job; the caller should try again after `retry_after` seconds.
 
-    def __init__(self, detail: str, *, retry_after: int = 2) -> None:
+    `key`, where some jobs of the request may run all the same: repeated with this Idempotency-Key, the request adds
+    only those that are missing.
+    """
+
+    def __init__(self, detail: str, *, retry_after: int = 2, key: str = "") -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        self.key = key
 
 
 class IdTaken(Refused):
@@ -52,21 +61,50 @@ class IdTaken(Refused):
         self.job_id = job_id
 
 
+class KeyReused(Refused):
+    """The Idempotency-Key was used for another request within the last 24 hours."""
+
+
+class KeyInUse(Refused):
+    """Another request with this Idempotency-Key is being accepted; its answer is that of a repeat in a moment."""
+
+
+class CannotSteer(AfterwardError):
+    """The state of a job does not admit what its owner asks for, or not before `retry_after` seconds."""
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class BadMessage(AfterwardError):
     """A message that no attempt can make work; its text is the reason kept with the dead letter."""
+
+
+class BadEffects(AfterwardError):
+    """What a task wants written, and DynamoDB will not take; nothing of that commit is written."""
 
 
 class Retry(AfterwardError):
     """End this attempt and try again, after `delay` seconds where given, else after the task's backoff.
 
+    `at_least` keeps the backoff, and makes it longer where it is shorter than so many seconds: a server's Retry-After.
     Counts as an attempt: the last one still fails the job.
     """
 
-    def __init__(self, reason: str = "the task asked to be retried", *, delay: float | None = None) -> None:
+    def __init__(
+        self, reason: str = "the task asked to be retried", *, delay: float | None = None, at_least: float = 0.0
+    ) -> None:
         super().__init__(reason)
-        if delay is not None and not 0 <= delay < math.inf:
-            raise ValueError(f"delay must be seconds from 0 up, got {delay}")
+        for name, seconds in {"delay": delay, "at_least": at_least}.items():
+            if seconds is not None and not 0 <= seconds < math.inf:
+                raise ValueError(f"{name} must be seconds from 0 up, got {seconds}")
         self.delay = delay
+        self.at_least = at_least
+
+    def wait(self, backoff: float) -> float:
+        """Return the seconds to wait where the task's backoff would be `backoff`."""
+        return max(backoff, self.at_least) if self.delay is None else self.delay
 
 
 class Discard(AfterwardError):

@@ -1,55 +1,129 @@
-"""What a finished job owes its chain: the successor's message, or word that there will be none.
+"""What a finished job owes its chain: the messages of the jobs after it, or word that there will be none.
 
 Every step may be repeated: whoever finds a finished job again does all of this again, and what was done already changes
-nothing. A chain stops at its first failure as Starlette's does; only `even_if_failed` jobs run from there on.
+nothing. A chain stops at its first failure as Starlette's does; only `even_if_failed` jobs and callbacks run from there
+on. A group is over when all of its jobs are: each counts itself in a set of up to 64, and whoever completes a set
+counts that in the set above.
 """
 
 import dataclasses
+from collections.abc import Container, Iterator
+from typing import Any
 
 from afterward.backend import Backend
-from afterward.envelope import Envelope, Link
+from afterward.envelope import Entry, Envelope, Link, members_of
 from afterward.job import Status
 from afterward.parcel import pack
-from afterward.records import Held, queued
+from afterward.records import Break, Held, Joined, Seat, queued
+
+WIDTH = 64
+"""Members of one set: no item of the table is written by more jobs than these."""
 
 
 def hand_over(backend: Backend, envelope: Envelope, status: Status, *, again: bool = False) -> None:
-    """Send the message of the job after this one, which has ended as `status`.
+    """Send the messages of what comes after this job, which has ended as `status`.
 
-    `again`: this job was found finished, so the successor's message is owed only while no attempt of it has begun.
+    `again`: this job was found finished, so a message is owed only while no attempt of its job has begun.
     """
     if not envelope.rest:
         return
-    broken_by = envelope.broken_by or ("" if status is Status.COMPLETED else envelope.id)
-    index = next(
-        (i for i, link in enumerate(envelope.rest) if link.even_if_failed or not broken_by), len(envelope.rest)
-    )
-    for link in envelope.rest[:index]:
-        _cancel(backend, envelope, link, broken_by)
-    if index == len(envelope.rest):
-        return
+    ended: Break | None = _own_break(envelope, status)
+    if envelope.members:
+        over = _join(backend, envelope, ended)
+        if over is None:
+            return
+        ended, envelope = over.broken, _in_their_run(backend, envelope, over.run)
+    by, how = (envelope.broken_by, envelope.broken_as) if envelope.broken_by or ended is None else (ended.id, ended.how)
+    _go_on(backend, envelope, by, how, again=again)
+
+
+def _own_break(envelope: Envelope, status: Status) -> Break | None:
+    return None if status is Status.COMPLETED or envelope.callback else Break(envelope.id, status)
+
+
+def _join(backend: Backend, envelope: Envelope, broken: Break | None) -> Joined | None:
+    """Count this job among its group's; return which of them broke the chain once all are over."""
+    joined = None
+    for seat, places in seats(envelope):
+        run = seat.run if seat.own else 0
+        joined = backend.records.join(seat.key, seat.slot, broken, backend.clock.now(), run=run)
+        if joined.count < places:
+            return None
+        broken = joined.broken
+    return joined
+
+
+def seats(envelope: Envelope) -> Iterator[tuple[Seat, int]]:
+    """Yield where a group's job is counted, from its own set upwards, and how many places each set has."""
+    number, size, level = envelope.member, envelope.members, 0
+    while size:
+        node, slot = divmod(number, WIDTH)
+        key = f"{envelope.owner}#{envelope.join}#{level}#{node}"
+        yield Seat(key, slot, envelope.run, own=level == 0), min(WIDTH, size - node * WIDTH)
+        number, size, level = node, -(-size // WIDTH) if size > WIDTH else 0, level + 1
+
+
+def _go_on(backend: Backend, envelope: Envelope, broken_by: str, broken_as: str, *, again: bool) -> None:
     now = backend.clock.now()
-    delay = envelope.rest[index].delay
-    successor = envelope.successor(index, broken_by=broken_by, not_before=now + delay if delay else 0.0)
-    if again and not _owed(backend, successor):
-        return
-    backend.queues.send([pack(successor, backend.blobs, delay)])
+    for index, entry in enumerate(envelope.rest):
+        links = members_of(entry)
+        for link in links:
+            if not link.runs_after(broken_by):
+                _cancel(backend, envelope, link, broken_by)
+        following = envelope.successors(index, broken_by=broken_by, broken_as=broken_as, now=now)
+        if following:
+            owed = _owed(backend, following) if again else following
+            backend.queues.send([pack(one, backend.blobs, one.delay) for one in owed])
+            return
 
 
-def _owed(backend: Backend, successor: Envelope) -> bool:
-    record = backend.records.get(successor.owner, successor.id)
-    return record is None or (record.untouched and record.run == successor.run)
+def _in_their_run(backend: Backend, envelope: Envelope, retried: int) -> Envelope:
+    """Go on in the run of what follows: a group's last job need not be the one that was retried and took it along.
+
+    What is in another run has run already, or waits for another job that was retried.
+    """
+    run = retried or int(envelope.join.rpartition("#")[2])
+    behind = [link.id for link in envelope.behind]
+    stands = backend.records.get_all(envelope.owner, behind)
+    taken = {job_id for job_id in behind if job_id not in stands or stands[job_id].run == run}
+    return dataclasses.replace(envelope, run=run, rest=tuple(left(envelope.rest, taken)))
+
+
+def _owed(backend: Backend, successors: list[Envelope]) -> list[Envelope]:
+    """Return those whose message may be missing; one that its owner has cancelled needs it too, to be archived."""
+    stands = backend.records.get_all(successors[0].owner, [one.id for one in successors])
+    return [
+        one
+        for one in successors
+        if (record := stands.get(one.id)) is None
+        or (record.run == one.run and (record.untouched or (record.status is Status.CANCELLED and record.owes)))
+    ]
+
+
+def left(rest: tuple[Entry, ...], taken: Container[str]) -> Iterator[Entry]:
+    """Leave out of a chain the jobs that are not taken along; a group stays one with what is left of it."""
+    for entry in rest:
+        links = tuple(link for link in members_of(entry) if link.id in taken)
+        if isinstance(entry, tuple):
+            yield from (links,) if links else ()
+        else:
+            yield from links
 
 
 def _cancel(backend: Backend, envelope: Envelope, link: Link, broken_by: str) -> None:
     """Mark a job that will not run; one that has begun or ended is left alone."""
     now = backend.clock.now()
     fresh = queued(envelope, link, limit=1, shards=backend.shards, now=now)
-    reason = f"job {broken_by}, which comes before it in its chain, did not complete"
-    cancelled = {"status": Status.CANCELLED, "reason": reason, "message": f"Cancelled: {reason}"}
+    cancelled = cancelled_by(broken_by)
     outcome = backend.records.add(dataclasses.replace(fresh.changed(now, **cancelled), nonce=fresh.nonce))
     while isinstance(outcome, Held) and outcome.record is not None:
         stands = outcome.record
         if not stands.untouched or stands.run != envelope.run:
             return
         outcome = backend.records.swap(stands, stands.changed(now, **cancelled))
+
+
+def cancelled_by(broken_by: str) -> dict[str, Any]:
+    """Return the fields of a job that will not run because of another one."""
+    reason = f"job {broken_by}, which comes before it in its chain, did not complete"
+    return {"status": Status.CANCELLED, "reason": reason, "message": f"Cancelled: {reason}"}

@@ -1,15 +1,20 @@
 """The stores in memory: the same contract as the AWS ones, for tests and for `AFTERWARD_STORE=memory`. Not durable."""
 
+import base64
 import math
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from afterward.clock import Clock
-from afterward.errors import BadMessage
-from afterward.queues import Incoming, Outgoing
-from afterward.records import Claim, Held, Record, Written, key_of
+from afterward.effects import LIMIT
+from afterward.errors import BadEffects, BadMessage, UsageError
+from afterward.listing import Cursor, Page, Place, places
+from afterward.queues import MAX_DELAY, MAX_PUT_OFF, Incoming, Outgoing
+from afterward.records import Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written, key_of
+from afterward.writes import Delete, Item, Put, Write, item_of, merged, place_of
 
 VISIBILITY = 60.0
 """Seconds for which a message that was received is hidden from others."""
@@ -18,11 +23,21 @@ DEAD_LETTERS = ""
 """The name under which the dead letters lie among the queues; no task can have it."""
 
 
+Tables = dict[str, dict[str, Item]]
+"""What effects have written, by table and item."""
+
+
 class MemoryRecords:
-    """Records in a dictionary, under one lock."""
+    """Records in a dictionary, under one lock, and beside them the tables that effects write."""
 
     def __init__(self) -> None:
+        self.tables: Tables = {}
         self._records: dict[str, Record] = {}
+        self._joins: dict[str, dict[int, Break | None]] = {}
+        self._runs: dict[tuple[str, int], int] = {}
+        self._latest: dict[str, int] = {}
+        self._retries: dict[tuple[str, str], int] = {}
+        self._keys: dict[str, RequestKey] = {}
         self._lock = threading.Lock()
 
     def get(self, owner: str, job_id: str) -> Record | None:
@@ -47,10 +62,11 @@ class MemoryRecords:
             self._records[claimed.key] = claimed
         return Written(claimed)
 
-    def swap(self, old: Record, new: Record) -> Written | Held:
+    def swap(self, old: Record, new: Record, effects: Sequence[Write] = ()) -> Written | Held:
         with self._lock:
             stands = self._records.get(old.key)
             if stands is not None and stands.nonce == old.nonce:
+                self.tables = _written(self.tables, effects)
                 self._records[new.key] = new
                 return Written(new)
         return Written(stands) if stands is not None and stands.nonce == new.nonce else Held(stands)
@@ -63,10 +79,84 @@ class MemoryRecords:
                 return True
         return stands is None
 
+    def get_all(self, owner: str, job_ids: Sequence[str]) -> dict[str, Record]:
+        found = {job_id: self.get(owner, job_id) for job_id in job_ids}
+        return {job_id: record for job_id, record in found.items() if record is not None}
+
+    def page(self, owner: str, limit: int, cursor: Cursor | None, shards: int) -> Page:
+        found, behind = places(partial(self._listed, owner), shards, limit, cursor)
+        records = self.get_all(owner, [place.id for place in found])
+        return Page([records[place.id] for place in found if place.id in records], behind)
+
+    def _listed(self, owner: str, shard: int, cursor: Cursor | None, most: int) -> list[Place]:
+        with self._lock:
+            shard_of = [one for one in self._records.values() if one.listing == f"{owner}#{shard}"]
+        behind = cursor and cursor.place(shard)
+        listed = sorted(((one.created, one.id) for one in shard_of), reverse=True)
+        if behind:
+            listed = [one for one in listed if one < (behind.created, behind.id)]
+        elif cursor:
+            listed = [one for one in listed if one[0] <= cursor.until]
+        return [Place(*one) for one in listed[:most]]
+
+    def join(self, key: str, slot: int, broken: Break | None, now: float, *, run: int = 0) -> Joined:  # noqa: ARG002 - nothing expires here
+        with self._lock:
+            if run < self._runs.get((key, slot), 0):
+                return Joined(0, None)
+            joined = self._joins.setdefault(key, {})
+            joined[slot] = broken
+            breaks = [one for _, one in sorted(joined.items()) if one is not None]
+            return Joined(len(joined), breaks[0] if breaks else None, self._latest.get(key, 0))
+
+    def next_run(self, owner: str, chain: str, least: int, now: float) -> int:  # noqa: ARG002 - nothing expires here
+        with self._lock:
+            run = self._retries[owner, chain] = max(least, self._retries.get((owner, chain), 0) + 1)
+        return run
+
+    def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
+        with self._lock:
+            standing = [(self._records.get(one.new.key), one.old) for one in swaps]
+            if any((stands and stands.nonce) != (old and old.nonce) for stands, old in standing):
+                return False
+            self._records |= {one.new.key: one.new for one in swaps}
+            for seat in leaving:
+                self._joins.get(seat.key, {}).pop(seat.slot, None)
+                self._runs[seat.key, seat.slot] = seat.run if seat.own else 0
+                self._latest[seat.key] = seat.run
+        return True
+
+    def recall(self, name: str, now: float) -> RequestKey | None:
+        key = self._keys.get(name)
+        return key if key is not None and key.expires > now else None
+
+    def remember(self, key: RequestKey, now: float) -> RequestKey:
+        with self._lock:
+            stands = self.recall(key.name, now) or key
+            self._keys[key.name] = stands
+            return stands
+
     def all(self) -> list[Record]:
         """Return every record, oldest first; the stores of AWS have no such scan."""
         with self._lock:
             return sorted(self._records.values(), key=lambda record: record.created)
+
+
+def _written(tables: Tables, effects: Sequence[Write]) -> Tables:
+    """Return the tables as they are after the effects; raise BadEffects, and have changed nothing, as DynamoDB does."""
+    if len(effects) > LIMIT:
+        raise BadEffects(f"memory does not take the effects on {effects[0].table}: they are more than {LIMIT}")
+    tables = tables | {write.table: dict(tables.get(write.table, {})) for write in effects}
+    for write in effects:
+        items, place = tables[write.table], place_of(write)
+        stands = Put(write.table, write.key, items[place]) if place in items else Delete(write.table, write.key)
+        try:
+            outcome = merged(stands, write)
+        except UsageError as error:
+            raise BadEffects(f"memory does not take the effects on {write.table}: {error}") from None
+        items.pop(place, None)
+        if isinstance(outcome, Put):
+            items[place] = item_of(outcome)
+    return tables
 
 
 @dataclass(slots=True)
@@ -77,7 +167,7 @@ class _Message:
 
 @dataclass(slots=True)
 class MemoryQueues:
-    """Queues with visibility and receive counts, as SQS has them; no order is promised there, so none is used."""
+    """Queues with visibility, receive counts and longest delays as SQS has them; no order is promised there or used."""
 
     clock: Clock
     _messages: dict[str, list[_Message]] = field(default_factory=dict)
@@ -96,7 +186,7 @@ class MemoryQueues:
         with self._lock:
             for one in self._messages.get(task, []):
                 if one.incoming.receipt == message.receipt:
-                    one.visible = self.clock.now() + max(0, math.ceil(seconds))
+                    one.visible = self.clock.now() + max(0, min(MAX_PUT_OFF, math.ceil(seconds)))
 
     def put_off_dead_letter(self, message: Incoming, seconds: float) -> None:
         self.put_off(DEAD_LETTERS, message, seconds)
@@ -133,7 +223,7 @@ class MemoryQueues:
         now = self.clock.now()
         message = Incoming(str(uuid.uuid4()), "", body, 0, now, attributes)
         with self._lock:
-            self._messages.setdefault(name, []).append(_Message(message, now + delay))
+            self._messages.setdefault(name, []).append(_Message(message, now + min(MAX_DELAY, delay)))
         self.arrived.set()
 
 
@@ -142,12 +232,20 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self.objects: dict[str, str] = {}
+        self.files: dict[str, tuple[bytes, str]] = {}
 
     def put(self, key: str, text: str) -> None:
         self.objects[key] = text
 
     def put_once(self, key: str, text: str) -> None:
         self.objects.setdefault(key, text)
+
+    def put_bytes(self, key: str, body: bytes, content_type: str) -> None:
+        self.files[key] = (body, content_type)
+
+    def link(self, key: str, seconds: int, filename: str) -> str:  # noqa: ARG002 - it holds the object, and needs neither
+        body, content_type = self.files[key]
+        return f"data:{content_type};base64,{base64.b64encode(body).decode()}"
 
     def get(self, key: str) -> str:
         try:

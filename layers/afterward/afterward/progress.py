@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from afterward.clock import Clock, SystemClock, Timer
-from afterward.errors import Continue, Stopped, Unavailable, UsageError
+from afterward.effects import Batches
+from afterward.errors import BadEffects, Continue, Stopped, Unavailable, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,12 @@ class Progress:
     """Injected by type: `progress: Progress = injected`.
 
     `write` takes what is to be stored, `deadline` (seconds since the epoch) is when the invocation ends, `floor` what
-    an earlier attempt has reported already, and `saved` its checkpoint.
+    an earlier attempt has reported already, and `saved` its checkpoint. `batches` are the effects that each checkpoint
+    stands for: `write` commits those that are staged together with a checkpoint. `beside` returns what else is written
+    with a checkpoint.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every one with a default
         self,
         write: Write = lambda _changes: None,
         *,
@@ -42,17 +45,21 @@ class Progress:
         deadline: float = float("inf"),
         floor: int = 0,
         saved: str | None = None,
+        batches: Batches | None = None,
+        beside: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._write = write
         self._clock = clock or SystemClock()
         self._started = self._clock.now()
         self._deadline = deadline
+        self._batches = batches or Batches()
+        self._beside = beside
         self._done = floor
         self._message: str | None = None
         self._pending: dict[str, Any] = {}
         self._written_at = float("-inf")
         self._timer: Timer | None = None
-        self._stopped: Stopped | None = None
+        self._stopped: Stopped | BadEffects | None = None
         self._lock = threading.RLock()
         restored: dict[str, Any] = json.loads(saved) if saved else {}
         self._state: Any = restored.get("state")
@@ -115,8 +122,8 @@ class Progress:
         """
         with self._lock:
             text = self._checkpoint(state)
+            self._stage(text, item=False)
             self._state = json.loads(text)["state"]
-            self._pending["checkpoint"] = text
             self._flush()
         self._continue_when_late()
 
@@ -134,16 +141,18 @@ class Progress:
         try:
             for item in items:
                 began = self._clock.now()
+                self._batches.enter()
                 yield item
                 self._longest = max(self._longest, self._clock.now() - began)
                 self._count(track, total)
         finally:
+            self._batches.leave()
             self._tracking -= 1
 
     def _count(self, track: int, total: int | None) -> None:
         with self._lock:
             self._tracks[track] += 1
-            self._pending["checkpoint"] = self._checkpoint(self._state)
+            self._stage(self._checkpoint(self._state), item=True)
             self.report(self._tracks[track], total)
         if total is None or self._tracks[track] < total:
             self._continue_when_late()
@@ -153,6 +162,13 @@ class Progress:
         reserve = min(2.0, 0.2 * (self._deadline - self._started))
         if self._clock.now() + self._longest + reserve > self._deadline:
             raise Continue
+
+    def _stage(self, checkpoint: str, *, item: bool) -> None:
+        """Have `checkpoint` written next, and the effects that it stands for with it."""
+        if not self._batches.fit(item=item):
+            self._flush()  # under the checkpoint before this one
+        self._batches.stage(item=item)
+        self._pending |= {"checkpoint": checkpoint} | self._beside()
 
     def _checkpoint(self, state: Any) -> str:
         try:
@@ -184,7 +200,7 @@ class Progress:
         changes, self._pending = self._pending, {}
         try:
             self._write(changes)
-        except Unavailable:
+        except (Unavailable, BadEffects):
             self._pending = changes | self._pending
             raise
 
@@ -201,7 +217,7 @@ class Progress:
             try:
                 if self._pending:
                     self._try_to_flush()
-            except Stopped as stopped:
+            except (Stopped, BadEffects) as stopped:
                 self._stopped = stopped
 
 

@@ -1,36 +1,35 @@
 """Step 1 of the way of a job: accepting it, so that it is durable before the caller is told so.
 
 Ids made here are *sent first, then put*: the message carries everything and the worker makes a missing record, so there
-is no moment in which a promised job has no message, and a refused send leaves nothing behind. Ids chosen by the caller
-are *put first*, on the condition that they are free; if the send then fails, the record is taken back.
+is no moment in which a promised job has no message, and a refused send leaves nothing behind. Ids that a repeat of the
+request would choose again are *put first*, on the condition that they are free; if the send then fails, the record is
+taken back.
 """
 
 import logging
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from afterward.backend import Backend
-from afterward.envelope import Envelope, Link, link_fields
+from afterward.envelope import Entry, Envelope, Link, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack
-from afterward.records import Held, Record, queued
+from afterward.records import Held, Record, link_id, queued
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
 
 logger = logging.getLogger(__name__)
 
-DERIVED = uuid.UUID("6f0c9f0e-52d5-5d6e-9d0b-3f1c9a4be7a1")
-"""Namespace (RFC 9562, version 5) of ids that follow from others: a repeat of a request must name the same jobs."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One `add_task`, checked and encoded. `chosen`: the id comes from the caller, by `id=` or from `key=`.
+    """One `add_task`, checked and encoded. `chosen`: a repeat of the request would name the same id.
 
-    `replayable`: finding the same call under that id is success, as an idempotency key promises.
+    `replayable`: finding the same call under that id is success, as an idempotency key promises. `digest`: what tells
+    the repeat from another request, where the arguments do not. Neighbours with the same `side` run side by side.
     """
 
     id: str
@@ -41,64 +40,80 @@ class Call:
     max_attempts: int
     chosen: bool = False
     replayable: bool = False
+    digest: str = ""
     even_if_failed: bool = False
     delay: float = 0.0
     group: str = ""
-
-
-def derived_id(*parts: str) -> str:
-    return str(uuid.uuid5(DERIVED, "\n".join(parts)))
+    side: int = 0
+    callback: bool = False
 
 
 def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> None:
     """Make the jobs of all chains durable, or raise: Unavailable (nothing is promised) or IdTaken.
 
-    Costs one message per chain, in batches of 10 per queue, and one conditional put or one transaction per 100 records.
+    Costs one message per chain (one per job of a group that a chain begins with), in batches of 10 per queue, and one
+    conditional put or one transaction per 100 records.
     """
     now = backend.clock.now()
-    promises = [_Promise(_envelope(owner, chain, now), chain) for chain in chains if chain]
+    promises = [_Promise(calls, _heads(owner, calls, now)) for calls in chains if calls]
     made: list[Record] = []
     try:
-        due = [due for promise in promises if (due := _reserve(backend, promise, made, now)) is not None]
-        backend.queues.send([pack(one.envelope, backend.blobs, one.calls[0].delay) for one in due])
+        for promise in promises:
+            _reserve(backend, promise, made, now)
+        backend.queues.send([pack(one, backend.blobs, one.delay) for promise in promises for one in promise.due])
     except AfterwardError:
         _take_back(backend, made)
         raise
     reserved = {record.id for record in made}
-    _put(backend, [record for one in due for record in one.records(backend, now) if record.id not in reserved])
+    records = [record for promise in promises if promise.due for record in promise.records(backend, now)]
+    _put(backend, [record for record in records if record.id not in reserved])
     for promise in promises:
         if promise.repeated and not promise.calls[0].replayable:
-            raise IdTaken(promise.envelope.id)
+            raise IdTaken(promise.calls[0].id)
 
 
 @dataclass(slots=True)
 class _Promise:
-    """One chain on its way to being accepted. `repeated`: the same chain was accepted before, under a chosen id."""
+    """One chain on its way to being accepted: `due` are the messages to send, one but where it begins with a group.
 
-    envelope: Envelope
+    `repeated`: the same chain was accepted before, under an id that the request has chosen.
+    """
+
     calls: Sequence[Call]
+    due: list[Envelope]
     repeated: bool = False
 
     def records(self, backend: Backend, now: float) -> list[Record]:
-        links = zip((self.envelope, *self.envelope.rest), self.calls, strict=True)
+        """Return the records of all jobs in their order, whether or not their message is due."""
+        head = self.due[0]
+        heads = {one.id: one for one in self.due}
         return [
-            queued(self.envelope, link, limit=call.max_attempts, shards=backend.shards, now=now) for link, call in links
+            queued(
+                heads.get(call.id, head),
+                heads.get(call.id) or _link(call),
+                limit=call.max_attempts,
+                shards=backend.shards,
+                now=now,
+            )
+            for call in self.calls
         ]
 
 
-def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float) -> _Promise | None:
-    """Put the records of the chosen ids first; return the promise if its message must be sent, None if it is under way.
+def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float) -> None:
+    """Put the records of the chosen ids first, and leave due only what must be sent.
 
     A repeat that finds its job with no attempt begun sends again: the first request may have died between put and send,
-    or could not take back every record of a chain that it had put.
+    or could not take back every record that it had put. Of a group, it sends what the first request has not.
     """
     if not any(call.chosen for call in promise.calls):
-        return promise
-    promise.envelope = replace(promise.envelope, digest=_digest(backend, promise))
+        return
+    digest = promise.calls[0].digest or _digest(backend, promise.calls)
+    promise.due = [replace(one, digest=digest) for one in promise.due]
     records = promise.records(backend, now)
-    chosen = [record for record, call in zip(records, promise.calls, strict=True) if call.chosen]
     ids = [record.id for record in records]
-    for record in chosen:
+    for record, call in zip(records, promise.calls, strict=True):
+        if not call.chosen:
+            continue
         if ids.count(record.id) > 1:
             raise IdTaken(record.id)
         made.append(record)  # before the answer: what is written by a put whose reply is lost has to be taken back too
@@ -106,17 +121,27 @@ def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float
         if isinstance(outcome, Held):
             made.remove(record)
             stands = outcome.record
-            if stands is None or (stands.digest, stands.chain) != (record.digest, record.chain):
+            if stands is None or (stands.digest, stands.chain, stands.task) != (
+                record.digest,
+                record.chain,
+                record.task,
+            ):
                 raise IdTaken(record.id)
             if record is records[0]:
                 promise.repeated = True
-                promise.envelope = replace(promise.envelope, run=stands.run)
-                return promise if stands.untouched else None
-    return promise
+                promise.due = _missing(backend, promise.due, stands)
 
 
-def _digest(backend: Backend, promise: _Promise) -> str:
-    return backend.digests.of([[call.task, dict(call.arguments)] for call in promise.calls])
+def _missing(backend: Backend, due: list[Envelope], first: Record) -> list[Envelope]:
+    """Return what a repeat has to send: jobs that no attempt has begun, in the run that they are in by now."""
+    others = [one.id for one in due if one.id != first.id]
+    stands = {first.id: first} | (backend.records.get_all(first.owner, others) if others else {})
+    owed = [one for one in due if (record := stands.get(one.id)) is None or record.untouched]
+    return [replace(one, run=stands[one.id].run if one.id in stands else first.run) for one in owed]
+
+
+def _digest(backend: Backend, calls: Sequence[Call]) -> str:
+    return backend.digests.of([[call.task, dict(call.arguments)] for call in calls])
 
 
 def _take_back(backend: Backend, made: list[Record]) -> None:
@@ -138,14 +163,31 @@ def _put(backend: Backend, records: list[Record]) -> None:
         logger.exception("records will be made by their workers", extra={"job_id": records[0].id})
 
 
-def _envelope(owner: str, chain: Sequence[Call], now: float) -> Envelope:
-    head = chain[0]
-    return Envelope(
-        **link_fields(head),
+def _heads(owner: str, calls: Sequence[Call], now: float) -> list[Envelope]:
+    """Return the envelopes of what a chain begins with: one job, or all jobs of a group."""
+    entries = list(_entries(calls))
+    jobs = [call.id for call in calls if not call.callback]
+    ids = enumerate(jobs)
+    chain = Envelope(
+        **link_fields(calls[0]),
         owner=owner,
-        created=head.created,
-        not_before=now + head.delay if head.delay else 0.0,
-        group=head.group,
-        chain=head.id,
-        rest=tuple(Link(**link_fields(call)) for call in chain[1:]),
+        created=calls[0].created,
+        group=calls[0].group,
+        digest=calls[0].digest,
+        chain=jobs[0],
+        links=len(jobs),
+        named={str(number): job_id for number, job_id in ids if job_id != link_id(owner, jobs[0], number)},
+        rest=tuple(entries[1:]),
     )
+    first = entries[0]
+    return chain.at(first if isinstance(first, tuple) else [first], side_by_side=isinstance(first, tuple), now=now)
+
+
+def _entries(calls: Sequence[Call]) -> Iterator[Entry]:
+    for side, together in groupby(calls, key=lambda call: call.side):
+        links = tuple(_link(call) for call in together)
+        yield from (links,) if side else links
+
+
+def _link(call: Call) -> Link:
+    return Link(**link_fields(call))

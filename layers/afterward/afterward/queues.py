@@ -10,6 +10,12 @@ MESSAGE_LIMIT = 1_048_576
 GROUP = re.compile(r"[!-~]{1,128}")
 """A MessageGroupId (SendMessage): up to 128 letters, digits and punctuation marks; the owner is one."""
 
+MAX_DELAY = 900
+"""Seconds that SQS can delay a message when it is sent."""
+
+MAX_PUT_OFF = 43_200 - 60
+"""Seconds that a message in flight is put off at most: SQS takes 12 hours, counted from when it was received."""
+
 ATTRIBUTES = 1_024
 """Bytes kept free of the limit for what travels beside the body (trace header, reason)."""
 
@@ -66,3 +72,9 @@ class Blobs(Protocol):
 
     def get(self, key: str) -> str:
         """Read an object; raise BadMessage where it is gone."""
+
+    def put_bytes(self, key: str, body: bytes, content_type: str) -> None:
+        """Write an object of any type, for `link`."""
+
+    def link(self, key: str, seconds: int, filename: str) -> str:
+        """Return a URL at which anybody who has it can download the object for so many seconds, as a file."""

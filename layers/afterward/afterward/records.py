@@ -7,13 +7,22 @@ repeats it after a lost reply: a refusal that shows *our new* nonce is our succe
 """
 
 import dataclasses
+import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from afterward.clock import timestamp
 from afterward.envelope import Envelope, Link
 from afterward.job import Status
+
+if TYPE_CHECKING:
+    from afterward.listing import Cursor, Page
+    from afterward.writes import Write
+
+DERIVED = uuid.UUID("6f0c9f0e-52d5-5d6e-9d0b-3f1c9a4be7a1")
+"""Namespace (RFC 9562, version 5) of ids that follow from others: a repeat of a request must name the same jobs."""
 
 KEEP_FINAL = 30 * 86_400
 """Seconds that a record stays readable after its job is final (DynamoDB's TTL)."""
@@ -27,7 +36,9 @@ class Record:
     """One job as its table row says. Times are seconds since the epoch, `created` and `updated` ISO 8601.
 
     `limit` is the attempt number at which the job has failed: `max_attempts`, and one more for each attempt that was
-    continued rather than finished. `owes` names what a final job still has to do ("archive").
+    continued rather than finished. `owes` names what a final job still has to do ("archive"). `links` stands in the
+    record of a chain's first job, where the chain has more than one: how many there are; `named` holds as JSON the ids
+    of those that do not follow from it. `results` names the objects that the job has left (see `afterward.results`).
     """
 
     owner: str
@@ -49,8 +60,11 @@ class Record:
     message: str | None = None
     reason: str | None = None
     checkpoint: str | None = None
+    results: str | None = None
     chain: str = ""
     digest: str = ""
+    links: int | None = None
+    named: str = ""
     owes: str = ""
 
     @property
@@ -61,6 +75,16 @@ class Record:
     def untouched(self) -> bool:
         """Whether no attempt of this run has begun: until one has, whoever finds the job may send its message again."""
         return self.status is Status.QUEUED and self.attempt == 0
+
+    @property
+    def broke(self) -> bool:
+        """Whether the job has ended in a way that stops its chain."""
+        return self.status in {Status.FAILED, Status.CANCELLED}
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job has not run and may yet, if only by a retry."""
+        return self.untouched or self.status is Status.CANCELLED
 
     def held(self, now: float) -> bool:
         """Whether an attempt runs under a live lease."""
@@ -103,7 +127,23 @@ def queued(envelope: Envelope, link: Link, *, limit: int, shards: int, now: floa
         not_before=envelope.not_before if link is envelope else 0.0,
         chain=envelope.chain or envelope.id,
         digest=envelope.digest,
+        **_chain_of(envelope, link),
     )
+
+
+def _chain_of(envelope: Envelope, link: Link) -> dict[str, Any]:
+    if link.id != envelope.chain or envelope.links < 2:  # noqa: PLR2004 - a chain of one is no chain
+        return {}
+    return {"links": envelope.links, "named": json.dumps(dict(envelope.named)) if envelope.named else ""}
+
+
+def link_id(owner: str, chain: str, number: int) -> str:
+    """Return the id of a chain's n-th job, counted from 0: it follows from the first, so no record need list them."""
+    return chain if number == 0 else derived_id(owner, chain, str(number))
+
+
+def derived_id(*parts: str) -> str:
+    return str(uuid.uuid5(DERIVED, "\n".join(parts)))
 
 
 def failed(reason: str) -> dict[str, Any]:
@@ -159,6 +199,57 @@ class Held:
     record: Record | None
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One of several writes that take place together: `new` where `old` still stands (None: where nothing does)."""
+
+    old: Record | None
+    new: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A member's place in a set of those that are over: the set's key, and the slot in it. `run` is the member's.
+
+    In the sets above, a slot stands for a set and not for a job: `own` is false.
+    """
+
+    key: str
+    slot: int
+    run: int = 0
+    own: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A job that did not complete, and how it ended: what stops a chain."""
+
+    id: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How many members of a set are over, and one that broke the chain, if any did.
+
+    `run`: into which a retry of a member has taken what follows, if any has.
+    """
+
+    count: int
+    broken: Break | None
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """What is kept of an Idempotency-Key: the ids of its jobs follow from `seed`, `digest` is the request's."""
+
+    name: str
+    seed: str
+    digest: str
+    expires: int
+
+
 class Records(Protocol):
     """Where records are kept. Services that do not answer raise `errors.Unavailable`; a refusal is a value."""
 
@@ -174,8 +265,38 @@ class Records(Protocol):
     def claim(self, claim: Claim) -> Written | Held:
         """Begin an attempt: one conditional write that also makes a missing record."""
 
-    def swap(self, old: Record, new: Record) -> Written | Held:
-        """Write `new` where the record still has the nonce of `old`."""
+    def swap(self, old: Record, new: Record, effects: "Sequence[Write]" = ()) -> Written | Held:
+        """Write `new` where the record still has the nonce of `old`, and `effects` with it: all of it or nothing.
+
+        Raises `errors.BadEffects` where the table does not take an effect.
+        """
 
     def remove(self, record: Record) -> bool:
         """Take back a record that still has this nonce; say whether it did."""
+
+    def get_all(self, owner: str, job_ids: Sequence[str]) -> dict[str, Record]:
+        """Read records by id, consistently; those that do not exist are left out."""
+
+    def page(self, owner: str, limit: int, cursor: "Cursor | None", shards: int) -> "Page":
+        """List up to 100 of an owner's jobs, newest first, from the cursor on; those that are gone are left out."""
+
+    def join(self, key: str, slot: int, broken: Break | None, now: float, *, run: int = 0) -> Joined:
+        """Count one member of a set as over; to do so again changes nothing but whether it broke the chain.
+
+        A run before the one that the member's seat was emptied for counts nothing (`Joined(0, None)`).
+        """
+
+    def next_run(self, owner: str, chain: str, least: int, now: float) -> int:
+        """Return a run, `least` or later, that no retry of any job of the chain has had."""
+
+    def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
+        """Write all records and empty these seats for their runs, or return False where a record has changed.
+
+        More than a hundred are written in several steps, in their order.
+        """
+
+    def recall(self, name: str, now: float) -> RequestKey | None:
+        """Read an idempotency key that has not expired."""
+
+    def remember(self, key: RequestKey, now: float) -> RequestKey:
+        """Keep an idempotency key where none stands that has not expired; return what stands then."""

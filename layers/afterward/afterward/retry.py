@@ -6,9 +6,20 @@ https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 MAX_VISIBILITY = 43_200
 """Seconds that ChangeMessageVisibility can put a message off, counted from its receipt (12 hours)."""
+
+
+LONGEST_WAIT = 86_400
+"""Seconds between two attempts at most: a message must come back well before its queue forgets it (7 days)."""
+
+
+class Delays(Protocol):
+    """How long to wait after attempt n failed; `jitter(limit)` gives a random share of `limit`."""
+
+    def delay(self, attempt: int, jitter: Callable[[float], float]) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +38,19 @@ class Backoff:
 
     def delay(self, attempt: int, jitter: Callable[[float], float]) -> float:
         return jitter(self.limit(attempt))
+
+
+class Schedule:
+    """Seconds, one for each wait: attempt n is followed by the n-th, give or take a tenth so that herds disperse.
+
+    What SQS cannot put off at once (more than 12 hours) is put off again when the message comes back too early.
+    """
+
+    def __init__(self, *seconds: float) -> None:
+        if not seconds or not all(0 <= one <= LONGEST_WAIT for one in seconds):
+            raise ValueError(f"a schedule needs waits of 0 to {LONGEST_WAIT} seconds, got {seconds}")
+        self.seconds = seconds
+
+    def delay(self, attempt: int, jitter: Callable[[float], float]) -> float:
+        wait = self.seconds[min(attempt, len(self.seconds)) - 1]
+        return 0.95 * wait + jitter(0.1 * wait)

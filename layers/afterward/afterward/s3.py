@@ -33,6 +33,16 @@ class S3Blobs:
         except _ExistsError:
             return
 
+    def put_bytes(self, key: str, body: bytes, content_type: str) -> None:
+        stored = {"Bucket": self._bucket, "Key": key, "Body": body, "ContentType": content_type}
+        with answering("S3"):
+            self._client.put_object(**stored)
+
+    def link(self, key: str, seconds: int, filename: str) -> str:
+        about = {"Bucket": self._bucket, "Key": key, "ResponseContentDisposition": f'attachment; filename="{filename}"'}
+        with answering("S3"):  # its credentials may have to be fetched first
+            return str(self._client.generate_presigned_url("get_object", Params=about, ExpiresIn=seconds))
+
     def get(self, key: str) -> str:
         with answering("S3"):
             try:

@@ -1,6 +1,7 @@
 """What a function is told by its environment variables, read once; a missing or malformed one is named."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -9,10 +10,13 @@ from afterward.errors import SettingError
 
 QUEUE = "AFTERWARD_QUEUE_"
 
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+"""What SQS lets a standard queue be called (CreateQueue)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`queues` by task name, from `AFTERWARD_QUEUE_<TASK>`; `digest_secret` only where ids are chosen by clients."""
+    """`queues`: URLs by task name, from `AFTERWARD_QUEUE_<TASK>`; `digest_secret` where clients choose ids or keys."""
 
     jobs_table: str
     bucket: str
@@ -23,11 +27,14 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        queues = {name: _url(environment, name) for name in environment if name.startswith(QUEUE)}
+        jobs_table = required(environment, "AFTERWARD_JOBS_TABLE")
+        dead_letters = _url(environment, "AFTERWARD_DEAD_LETTER_QUEUE")
+        beside = dead_letters.rpartition("/")[0]
+        queues = {name: _url(environment, name, beside) for name in environment if name.startswith(QUEUE)}
         return cls(
-            jobs_table=required(environment, "AFTERWARD_JOBS_TABLE"),
+            jobs_table=jobs_table,
             bucket=required(environment, "AFTERWARD_BUCKET"),
-            dead_letter_queue=_url(environment, "AFTERWARD_DEAD_LETTER_QUEUE"),
+            dead_letter_queue=dead_letters,
             queues={name.removeprefix(QUEUE).lower(): url for name, url in queues.items()},
             listing_shards=number(environment, "AFTERWARD_LISTING_SHARDS", default=4, least=1, most=64),
             digest_secret=environment.get("AFTERWARD_DIGEST_SECRET", ""),
@@ -52,10 +59,17 @@ def number(environment: Mapping[str, str], name: str, *, default: int, least: in
     return int(text)
 
 
-def _url(environment: Mapping[str, str], name: str) -> str:
+def _url(environment: Mapping[str, str], name: str, beside: str = "") -> str:
+    """Return a queue's URL; a queue's name stands for the one that lies `beside` the dead letters.
+
+    Lambda gives all variables together 4 KB, and a name takes a third of what a URL does.
+    """
     value = required(environment, name)
+    if beside and QUEUE_NAME.fullmatch(value):
+        return f"{beside}/{value}"
     if urlsplit(value).scheme not in {"http", "https"}:
-        raise SettingError(f"environment variable {name} must be the URL of a queue, got {value!r}")
+        kind = "name or the URL" if beside else "URL"
+        raise SettingError(f"environment variable {name} must be the {kind} of a queue, got {value!r}")
     return value
 
 

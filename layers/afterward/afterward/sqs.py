@@ -8,14 +8,10 @@ from typing import Any
 
 from afterward.aws import answering
 from afterward.errors import Unavailable, UsageError
-from afterward.queues import MESSAGE_LIMIT, Incoming, Outgoing
-from afterward.retry import MAX_VISIBILITY
+from afterward.queues import MAX_DELAY, MAX_PUT_OFF, MESSAGE_LIMIT, Incoming, Outgoing
 
 BATCH = 10
 """Entries of one SendMessageBatch (service quota)."""
-
-MAX_DELAY = 900
-"""Seconds that SQS can delay a message when it is sent."""
 
 REASON, ERROR = 750, 100
 """Bytes of a reason and of an exception's name that travel beside a dead letter: less than `queues.ATTRIBUTES`."""
@@ -64,7 +60,7 @@ class SqsQueues:
         self._change(self._dead_letters, message, seconds)
 
     def _change(self, url: str, message: Incoming, seconds: float) -> None:
-        timeout = max(0, min(MAX_VISIBILITY - 60, math.ceil(seconds)))
+        timeout = max(0, min(MAX_PUT_OFF, math.ceil(seconds)))
         self._call("change_message_visibility", QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=timeout)
 
     def _send_together(self, url: str, batch: list[Outgoing]) -> None:

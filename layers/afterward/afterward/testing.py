@@ -6,16 +6,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from afterward.builtin import BUILTIN
 from afterward.clock import timestamp
 from afterward.codec import travelling_signature
 from afterward.declaration import Task
 from afterward.depends import Overrides, injected, needs_of
+from afterward.effects import Batches, Effects
 from afterward.errors import UsageError
 from afterward.execution import Execution
 from afterward.in_process import Consumer, Invocation
-from afterward.job import Job
+from afterward.job import Chain, Job
 from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues, MemoryRecords
 from afterward.progress import Progress
+from afterward.results import Results
+from afterward.writes import Item, Write
 
 if TYPE_CHECKING:
     from afterward.background import DurableTasks
@@ -50,6 +54,9 @@ class ManualClock:
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
 
+    async def pause(self, seconds: float) -> None:
+        self.advance(seconds)
+
     def jitter(self, limit: float) -> float:
         return limit
 
@@ -70,11 +77,24 @@ class ManualClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """One object that an attempt stored."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt reported: every write of progress in its order, the last one included."""
+    """What one attempt reported: every write of progress in its order, the last one included.
+
+    `effects` are what it has committed, in order: a Put, Update or Delete (`afterward.writes`) per item and commit.
+    """
 
     job: Job
     writes: list[dict[str, Any]]
+    results: "dict[str, Result]" = field(default_factory=dict)
+    effects: list[Write] = field(default_factory=list)
 
     @property
     def messages(self) -> list[str]:
@@ -93,24 +113,62 @@ class Trial:
     job_id: str = "job-1"
     seconds: float = 900.0
     checkpoint: str | None = None
+    chain: Chain | None = None
 
     def run(self, implementation: Callable[P, Awaitable[None] | None], *args: P.args, **kwargs: P.kwargs) -> Attempt:
         """Call `implementation`, or a task's body in place, with these arguments and what it needs injected."""
         function = _body(implementation)
         signature = travelling_signature(function.__qualname__, function, injected)
-        writes: list[dict[str, Any]] = []
+        written = _Written()
         job = Job(self.job_id, function.__name__, timestamp(self.clock.now()))
         deadline = self.clock.now() + self.seconds
-        progress = Progress(writes.append, clock=self.clock, deadline=deadline, saved=self.checkpoint)
-        needs = needs_of(function.__qualname__, function, signature, (Progress, Job))
+        progress = Progress(
+            written.write, clock=self.clock, deadline=deadline, saved=self.checkpoint, batches=written.batches
+        )
+        needs = needs_of(function.__qualname__, function, signature, BUILTIN)
         execution = Execution(function, needs, self.overrides)
+        blobs = MemoryBlobs()
+        given: dict[type, Any] = {
+            Progress: progress,
+            Job: job,
+            Chain: self.chain or Chain(self.job_id),
+            Effects: Effects(written.batches),
+            Results: Results(blobs, "results"),
+        }
         try:
-            execution.run(_bind(signature, args, kwargs), {Progress: progress, Job: job})
+            execution.run(_bind(signature, args, kwargs), given)
         finally:
             if pending := progress.pending():
-                writes.append(pending)
+                written.write(pending)
             execution.close()
-        return Attempt(job, writes)
+        written.commit()
+        stored = {key.rpartition("/")[2]: Result(*file) for key, file in blobs.files.items()}
+        return Attempt(job, written.changes, stored, written.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What an attempt has written, without a store: all its changes, and its effects as they were committed."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    effects: list[Write] = field(default_factory=list)
+    batches: Batches = field(default_factory=Batches)
+
+    def write(self, changes: dict[str, Any]) -> None:
+        self.changes.append(changes)
+        if "checkpoint" in changes:
+            self._take()
+
+    def commit(self) -> None:
+        if not self.batches.fit():
+            self._take()
+        self.batches.close()
+        self._take()
+
+    def _take(self) -> None:
+        count, effects = self.batches.staged()
+        self.effects.extend(effects)
+        self.batches.committed(count)
 
 
 @dataclass(slots=True)
@@ -159,10 +217,11 @@ class MemoryJobs:
         return found
 
     def records(self) -> "list[Record]":
-        records = self.tasks.backend.records
-        if not isinstance(records, MemoryRecords):
-            raise UsageError("these jobs do not live in memory")
-        return records.all()
+        return self._records.all()
+
+    def items(self, table: str) -> list[Item]:
+        """Return the items of a table that the jobs' effects have written, by key."""
+        return [item for _, item in sorted(self._records.tables.get(table, {}).items())]
 
     @property
     def dead_letters(self) -> dict[str, str]:
@@ -170,6 +229,13 @@ class MemoryJobs:
         blobs = self.tasks.backend.blobs
         archived = blobs.objects if isinstance(blobs, MemoryBlobs) else {}
         return archived | {one.id: one.body for one in self._queues.waiting(DEAD_LETTERS)}
+
+    @property
+    def _records(self) -> MemoryRecords:
+        records = self.tasks.backend.records
+        if not isinstance(records, MemoryRecords):
+            raise UsageError("these jobs do not live in memory")
+        return records
 
     @property
     def _queues(self) -> MemoryQueues:

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from afterward import log, startup
 from afterward.backend import Backend, backend
+from afterward.builtin import BUILTIN
 from afterward.delivery import Delivery
 from afterward.depends import needs_of
 from afterward.event import Context, GiveBack, Response, settle_all
 from afterward.execution import Execution, Implementation
-from afterward.job import Job
-from afterward.progress import Progress
 from afterward.queues import Incoming
 from afterward.settings import on_lambda
 
@@ -30,7 +29,7 @@ class Worker:
         self.label = (
             f"{implementation.__module__}.{getattr(implementation, '__qualname__', type(implementation).__name__)}"
         )
-        self.needs = needs_of(f"task {task.name}: {self.label}", implementation, task.signature, (Progress, Job))
+        self.needs = needs_of(f"task {task.name}: {self.label}", implementation, task.signature, BUILTIN)
         self._execution = Execution(implementation, self.needs)
         if on_lambda():
             self._execution.prepare()

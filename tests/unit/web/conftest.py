@@ -93,7 +93,11 @@ class Site:
 
 
 def chain_of(head: Envelope) -> list[Envelope]:
-    return [head, *(head.successor(index, broken_by="", not_before=0) for index in range(len(head.rest)))]
+    return [head, *(one for index in range(len(head.rest)) for one in following(head, index))]
+
+
+def following(head: Envelope, index: int) -> list[Envelope]:
+    return head.successors(index, broken_by="", broken_as="", now=0)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_route_adds_a_task(site: Site, endpoint: Any, on_lambda: bool, monkeyp
         "task_id": job_id,
         "check_progress_url": f"/task-progress/{job_id}",
     }
-    assert answer.headers["location"] == f"/tasks/{job_id}"
+    assert (answer.headers["location"], answer.headers["retry-after"]) == (f"/tasks/{job_id}", "1")
     assert site.texts() == [["milk"]]
     assert site.promised()[0][0].owner == OWNER
     assert site.known(job_id)
@@ -84,6 +84,16 @@ def test_several_tasks_are_a_chain(site: Site) -> None:
     assert [one.id for one in site.promised()[0]] == answer.json()
     assert all(site.known(job_id) for job_id in answer.json())
     assert answer.headers["location"] == f"/tasks/{answer.json()[0]}"
+
+
+def test_a_delayed_job_says_when_to_ask(site: Site) -> None:
+    """Nothing is to be seen of it before it is due."""
+
+    @site.app.post("/", status_code=202)
+    async def add_later(background_tasks: BackgroundTasks) -> Accepted:
+        return accepted(background_tasks.add_task(note.options(delay=59.5), "a"), message="later")
+
+    assert site.post("/").headers["retry-after"] == "60"
 
 
 def test_a_request_without_tasks_promises_nothing(site: Site) -> None:

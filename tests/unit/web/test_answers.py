@@ -307,11 +307,13 @@ def test_a_jobs_owner_sees_all_of_it(answers: Site) -> None:
         "message": "Item 3",
         "task_id": "mine",
         "task": "core_first",
+        "chain_id": "mine",
         "run": 1,
         "attempt": 2,
         "created_at": record.created,
         "updated_at": record.updated,
         "reason": "slow",
+        "results": [],
     }
     assert answers.get("/progress/mine").json() == {
         "status": "running",

@@ -2,20 +2,37 @@
 
 from afterward.background import deferred as deferred  # before anything imports FastAPI
 from afterward.background.caller import owner
-from afterward.background.problems import install
+from afterward.background.listing import LISTING, Listed, TaskList
+from afterward.background.problems import install, problem, problems
+from afterward.background.request_log import RequestLog
 from afterward.background.responses import Accepted, accepted, accepted_response
 from afterward.background.status import Found, JobStatus, TaskProgress, found
+from afterward.background.steering import CANCELLING, DOWNLOADING, RETRYING, ResultName, Steering
 from afterward.background.store import store
 from afterward.background.tasks import BackgroundTasks, DurableTasks, Links, durable_tasks, links
+from afterward.background.watch import WATCHING, Shown, Watch, Watched
 
 __all__ = [
+    "CANCELLING",
+    "DOWNLOADING",
+    "LISTING",
+    "RETRYING",
+    "WATCHING",
     "Accepted",
     "BackgroundTasks",
     "DurableTasks",
     "Found",
     "JobStatus",
     "Links",
+    "Listed",
+    "RequestLog",
+    "ResultName",
+    "Shown",
+    "Steering",
+    "TaskList",
     "TaskProgress",
+    "Watch",
+    "Watched",
     "accepted",
     "accepted_response",
     "durable_tasks",
@@ -23,5 +40,7 @@ __all__ = [
     "install",
     "links",
     "owner",
+    "problem",
+    "problems",
     "store",
 ]

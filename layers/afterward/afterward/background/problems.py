@@ -1,9 +1,10 @@
-"""Errors as problem+json (RFC 9457). `install(app)` adds the handlers and nothing else."""
+"""Errors as problem+json (RFC 9457). `install(app)` adds the handlers, has OpenAPI say so, and does nothing else."""
 
 import http
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,28 +13,86 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 
-from afterward.errors import IdTaken, Unavailable
+from afterward.errors import CannotSteer, IdTaken, KeyInUse, KeyReused, Unavailable
 
 logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+REFERENCE = "#/components/schemas/Problem"
+
+Responses = dict[int | str, dict[str, Any]]
+
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "How to say who you are.",
+            "required": True,
+            "schema": {"type": "string", "examples": ["Bearer"]},
+        }
+    },
+    503: {
+        "Retry-After": {
+            "description": "Seconds after which to try again.",
+            "required": True,
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
+}
+_SAID = {
+    400: "The body cannot be read.",
+    401: "Nobody has verified who calls.",
+    404: "The caller has no such job.",
+    500: "Something unexpected happened; it is logged.",
+    503: "A service that this needs does not answer.",
+}
 
 
 class ProblemResponse(JSONResponse):
     """A problem details object; `extension` members stand beside RFC 9457's own."""
 
-    media_type = "application/problem+json"
+    media_type = MEDIA_TYPE
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **extension: Any) -> None:
         body = {"type": "about:blank", "title": _title(status), "status": status, "detail": detail} | extension
         super().__init__(body, status, dict(headers) if headers else None)
 
 
+def problems(*statuses: int) -> Responses:
+    """Return what a route says of its problems: `responses=problems(404) | problem(409, "It has ended.")`.
+
+    FastAPI's `model` would cost each route a schema at import; the document has it when it is asked for.
+    """
+    return {status: _described(status, _SAID.get(status, _title(status))) for status in statuses}
+
+
+def problem(status: int, said: str) -> Responses:
+    """Return the same for one problem, in words of its own."""
+    return {status: _described(status, said)}
+
+
+def _described(status: int, said: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": said, "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE}}}}
+    return described | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error that reaches the app as problem+json."""
+    """Answer every error that reaches the app as problem+json, and have OpenAPI say so."""
+    app.openapi = partial(_document, app, app.openapi)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(IdTaken, _taken)
+    app.add_exception_handler(KeyReused, _key_reused)
+    app.add_exception_handler(KeyInUse, _key_in_use)
+    app.add_exception_handler(CannotSteer, _cannot_steer)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def _document(app: FastAPI, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    from afterward.background.openapi import document  # noqa: PLC0415 - models that only the documentation needs
+
+    return document(app, build)
 
 
 def _title(status: int) -> str:
@@ -66,11 +125,31 @@ async def _unavailable(request: Request, error: Exception) -> ProblemResponse:
     reading = request.scope.get("method") in {"GET", "HEAD"}
     said = "This cannot be read now" if reading else "The task could not be stored"
     headers = {"Retry-After": str(math.ceil(error.retry_after))}
+    if error.key:
+        again = (
+            f"Some of its tasks may run; repeat the request with the header Idempotency-Key: {error.key} for the rest."
+        )
+        return ProblemResponse(503, f"{said}. {again}", headers=headers, idempotency_key=error.key)
     return ProblemResponse(503, f"{said}. Please try again.", headers=headers)
 
 
 async def _taken(_request: Request, _error: Exception) -> ProblemResponse:
     return ProblemResponse(409, "Task with this ID already exists")
+
+
+async def _key_reused(_request: Request, _error: Exception) -> ProblemResponse:
+    return ProblemResponse(422, "This Idempotency-Key was used for another request within the last 24 hours")
+
+
+async def _key_in_use(_request: Request, _error: Exception) -> ProblemResponse:
+    detail = "A request with this Idempotency-Key is being accepted at this moment. Please try again."
+    return ProblemResponse(409, detail, headers={"Retry-After": "1"})
+
+
+async def _cannot_steer(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, CannotSteer)  # noqa: S101 - as above
+    wait = error.retry_after
+    return ProblemResponse(409, str(error), headers=None if wait is None else {"Retry-After": str(math.ceil(wait))})
 
 
 async def _unexpected(_request: Request, _error: Exception) -> ProblemResponse:

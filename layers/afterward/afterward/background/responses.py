@@ -19,11 +19,11 @@ class Accepted(BaseModel):
 
 
 def accepted(job: Job, *, message: str) -> Accepted:
-    """Return the body of the 202; `Location` is set by `BackgroundTasks` itself."""
+    """Return the body of the 202; its headers are set by `BackgroundTasks` itself."""
     return Accepted(message=message, task_id=job.id, check_progress_url=job.progress_url)
 
 
 def accepted_response(job: Job, *, message: str, headers: dict[str, str] | None = None, **extra: Any) -> JSONResponse:
-    """Return the whole 202 for an endpoint that answers with a Response of its own, `Location` included."""
+    """Return the whole 202 for an endpoint that answers with a Response of its own, with its headers."""
     body = accepted(job, message=message).model_dump() | extra
-    return JSONResponse(body, 202, {"Location": job.status_url} | (headers or {}))
+    return JSONResponse(body, 202, {"Location": job.status_url, "Retry-After": "1"} | (headers or {}))

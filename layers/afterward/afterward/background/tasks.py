@@ -5,23 +5,29 @@ publish that fails becomes a 503, and an endpoint that raises publishes nothing.
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, ParamSpec
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 from fastapi import Depends, Response
 from fastapi.requests import HTTPConnection
 
 from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
+from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency
 from afterward.background.store import store
 from afterward.background.threads import off_the_loop
 from afterward.clock import Clock, timestamp
 from afterward.declaration import Task
-from afterward.errors import UsageError
+from afterward.errors import Unavailable, UsageError
 from afterward.job import Job, new_id
-from afterward.publish import Call, derived_id, publish
+from afterward.publish import Call, publish
 from afterward.queues import GROUP
+from afterward.records import derived_id, link_id
+
+if TYPE_CHECKING:
+    from afterward.envelope import Json
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +60,11 @@ class DurableTasks:
         self._owner = owner
         self._links = links
         self._root_path = root_path
+        self._seed = new_id()
+        self._repeatable = False
         self._calls: list[Call] = []
+        self._callbacks: list[Call] = []
+        self._groups = 0
         self._closed = False
 
     @classmethod
@@ -67,27 +77,36 @@ class DurableTasks:
 
         Raises UsageError where `func` is no task or the arguments do not fit its signature: nothing was added then.
         """
-        if not isinstance(func, Task):
-            raise UsageError(_undeclared(func))
-        if self._closed:
-            raise UsageError(
-                f"{func.name} was added after the request's tasks were published; "
-                "add it before the response begins, or in a WebSocket add it and `await background_tasks.publish()`"
-            )
-        call = self._call(func, func.codec.encode(*args, **kwargs))
-        self._calls.append(call)
-        paths = [self._root_path + path.format(task_id=call.id) for path in (self._links.status, self._links.progress)]
-        job = Job(call.id, call.task, call.created, *paths)
-        self.jobs.append(job)
-        return job
+        return self._added(func, self._encoded(func, *args, **kwargs))
+
+    def group(self) -> "Group":
+        """Return a link of the chain whose jobs run side by side; what the chain gets next waits for them all."""
+        self._groups += 1
+        return Group(self, self._groups)
+
+    def add_callback(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Add a job that tells of what was added so far: it runs when all of that is final, however it ended.
+
+        It may have `afterward.Chain` injected, is no part of the chain itself and does not count in its progress.
+        """
+        arguments = self._encoded(func, *args, **kwargs)
+        if not self._calls:
+            raise UsageError(f"{func.name} would tell of nothing: add the tasks first, then the callback")
+        call = replace(
+            self._call(func, arguments),
+            id=derived_id(self._owner, self._calls[0].id, f"callback {len(self._callbacks)}"),
+        )
+        self._callbacks.append(replace(call, chosen=False, callback=True))
+        return self._job(call)
 
     async def publish(self) -> None:
         """Make what was added durable now, as one chain.
 
-        Raises errors.Unavailable or errors.IdTaken: nothing of it will run then, and what is to be tried again has to
-        be added again.
+        Raises errors.Unavailable or errors.IdTaken: what is to be tried again has to be added again, and nothing of it
+        will run, except where Unavailable names a `key`.
         """
-        calls, self._calls = self._calls, []
+        calls = [*self._calls, *self._callbacks]
+        self._calls, self._callbacks = [], []
         if calls:
             await off_the_loop(publish, self.backend, self._owner, [calls])
 
@@ -96,8 +115,35 @@ class DurableTasks:
         self._closed = True
         await self.publish()
 
-    def _call(self, task: Task[...], arguments: dict[str, Any]) -> Call:
+    async def __call__(self) -> None:
+        """Do nothing: Starlette calls what a Response has as its `background`, and by then all of this is published."""
+
+    def _encoded(self, func: Task[P], *args: P.args, **kwargs: P.kwargs) -> "dict[str, Json]":
+        if not isinstance(func, Task):
+            raise UsageError(_undeclared(func))
+        if self._closed:
+            raise UsageError(
+                f"{func.name} was added after the request's tasks were published; "
+                "add it before the response begins, or in a WebSocket add it and `await background_tasks.publish()`"
+            )
+        return func.codec.encode(*args, **kwargs)
+
+    def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
+        call = replace(self._call(task, arguments), side=side)
+        self._calls.append(call)
+        job = self._job(call)
+        self.jobs.append(job)
+        return job
+
+    def _job(self, call: Call) -> Job:
+        paths = [self._root_path + path.format(task_id=call.id) for path in (self._links.status, self._links.progress)]
+        return Job(call.id, call.task, call.created, *paths)
+
+    def _call(self, task: Task[...], arguments: "dict[str, Json]") -> Call:
         options = task.call_options
+        chosen = options.id is not None or options.key is not None
+        # A repeat has the seed again only by its Idempotency-Key; else a chosen id is told apart by its arguments.
+        seeded = not chosen or (self._repeatable and options.key is None)
         return Call(
             id=self._id(task),
             task=task.name,
@@ -105,55 +151,107 @@ class DurableTasks:
             version=task.version,
             arguments=arguments,
             max_attempts=task.max_attempts,
-            chosen=options.id is not None or options.key is not None or self._follows_chosen,
-            replayable=options.key is not None,
+            chosen=chosen or (self._repeatable and not self._calls),
+            replayable=options.key is not None or self._repeatable,
+            digest=self._seed if seeded else "",
             even_if_failed=options.even_if_failed,
             delay=options.delay,
             group=options.fairness,
         )
 
-    @property
-    def _follows_chosen(self) -> bool:
-        return bool(self._calls) and self._calls[0].chosen
-
     def _id(self, task: Task[...]) -> str:
-        """Name a job; what follows a chosen id is derived from it, since a repeat must name the same jobs."""
+        """Name a job. What is not chosen follows from the chain's first job, and that from the request's seed."""
         options = task.call_options
         if options.id is not None:
             return options.id
         if options.key is not None:
             return derived_id(self._owner, task.name, options.key)
-        if self._follows_chosen:
-            return derived_id(self._owner, self._calls[0].id, str(len(self._calls)))
-        return new_id()
+        if self._calls:
+            return link_id(self._owner, self._calls[0].id, len(self._calls))
+        return derived_id(self._owner, self._seed, str(len(self.jobs)))
 
 
-async def durable_tasks(
+class Group:
+    """Jobs side by side, as one link of a chain; a failure among them stops the chain when all of them are final."""
+
+    def __init__(self, tasks: DurableTasks, number: int) -> None:
+        self._tasks = tasks
+        self._number = number
+        self._last: Job | None = None
+
+    def add_task(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Add a job to the group, as `BackgroundTasks.add_task` does to the chain."""
+        tasks = self._tasks
+        arguments = tasks._encoded(func, *args, **kwargs)  # noqa: SLF001 - one class in two, so that `side` is no argument
+        if self._last is not None and not (tasks._calls and tasks.jobs[-1] is self._last):  # noqa: SLF001 - as above
+            raise UsageError(f"{func.name} was added to a group that the chain has left behind; fill a group at once")
+        self._last = tasks._added(func, arguments, side=self._number)  # noqa: SLF001 - as above
+        return self._last
+
+
+async def durable_tasks(  # noqa: PLR0913, PLR0917 - each of them injected
     connection: HTTPConnection,
     response: Response,
     owner: Annotated[str, Depends(owner)],
     links: Annotated[Links, Depends(links)],
     using: Annotated[Backend, Depends(store)],
+    idempotency_key: IdempotencyKey = None,
 ) -> AsyncIterator[DurableTasks]:
     """Give the request its one DurableTasks, and publish what it holds when the endpoint has returned."""
     if _SCOPE in connection.scope:
         yield connection.scope[_SCOPE]
         return
-    tasks = connection.scope[_SCOPE] = _Located(using, owner, links, connection.scope.get("root_path", ""))
-    tasks.response = response
+    tasks = _RequestTasks(using, owner, links, connection.scope.get("root_path", ""))
+    tasks.connection, tasks.response = connection, response
+    if idempotency_key is not None:
+        await tasks.repeat(idempotency_key)
+    connection.scope[_SCOPE] = tasks
     yield tasks
     await tasks.close()
 
 
-class _Located(DurableTasks):
-    """Names the first job that the endpoint adds in the response's `Location`."""
+class _RequestTasks(DurableTasks):
+    """Says in the response where the first job is and when to ask for it; knows a repeat by its Idempotency-Key."""
 
+    connection: HTTPConnection
     response: Response
+    idempotency: Idempotency | None = None
 
-    def add_task(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        job = super().add_task(func, *args, **kwargs)
+    async def repeat(self, key: str) -> None:
+        """Name the jobs as an earlier request with this key did, if there was one."""
+        self.idempotency = await idempotency(self.connection, self.backend, self._owner, key)
+        await off_the_loop(self.idempotency.look)
+        self._seed, self._repeatable = self.idempotency.seed, True
+
+    async def publish(self) -> None:
+        if not self._calls:
+            return
+        if self.idempotency is not None:
+            await off_the_loop(self.idempotency.keep)
+        divided = len(self._calls) > 1 and self._calls[0].side == self._calls[1].side > 0
+        try:
+            await super().publish()
+        except Unavailable as refused:
+            if divided:
+                refused.key = await self._key_of_repeat()
+            raise
+
+    async def _key_of_repeat(self) -> str:
+        """Return a key under which a repeat names the same jobs, so that it adds only those that were refused."""
+        if self.idempotency is not None:
+            return self.idempotency.given
+        try:
+            made = await idempotency(self.connection, self.backend, self._owner, key := new_id(), self._seed)
+            await off_the_loop(made.keep)
+        except Unavailable:
+            return ""
+        return key
+
+    def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
+        job = super()._added(task, arguments, side=side)
         if len(self.jobs) == 1:
             self.response.headers["Location"] = job.status_url
+            self.response.headers["Retry-After"] = str(max(1, math.ceil(task.call_options.delay)))
         return job
 
 

@@ -1,0 +1,8 @@
+"""What a task may have injected by its type alone."""
+
+from afterward.effects import Effects
+from afterward.job import Chain, Job
+from afterward.progress import Progress
+from afterward.results import Results
+
+BUILTIN: tuple[type, ...] = (Progress, Job, Chain, Effects, Results)
