@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format typecheck validate build bench lock clean setup setup-sam
+.PHONY: help run receive test lint format typecheck validate build bench openapi lock clean setup setup-sam
 
 # A Python from 3.11 to 3.13; choose another with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
@@ -11,8 +11,11 @@ LOCK := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-ind
 help:  ## Show this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it)
-	@$(PY) -m local
+run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it; ALLOW_LOOPBACK= names ports here that may be called)
+	@$(PY) -m local --allow-loopback "$(ALLOW_LOOPBACK)"
+
+receive: setup  ## Give JSON to whoever asks and print the webhooks that come in, on port 9000 (PORT= changes it)
+	@$(PY) -m local.receiver
 
 test: setup  ## Run the tests (ARGS= goes to pytest)
 	@$(PY) -m pytest $(ARGS)
@@ -39,11 +42,15 @@ build: setup setup-sam  ## Build what `sam deploy` uploads, into .aws-sam/build
 bench: setup  ## Run the benchmarks
 	@for benchmark in benchmarks/[!_]*.py; do $(PY) "$$benchmark" || exit 1; done
 
+openapi: setup  ## Write docs/openapi.json anew, after a change to the API
+	@$(PY) scripts/openapi.py
+
 lock: setup  ## Lock the requirements anew (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	$(LOCK) --universal --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.11 requirements/sam.in -o requirements/sam.txt
 	$(LOCK) --universal --python-version 3.11 -c requirements/dev.txt requirements/base.in -o layers/afterward/requirements.txt
+	$(LOCK) --universal --python-version 3.11 -c requirements/dev.txt --no-emit-package urllib3 requirements/outbound.in -o layers/outbound/requirements.txt
 
 clean:  ## Remove the environments and everything built
 	rm -rf .venv .venv-sam .aws-sam
