@@ -1,93 +1,10 @@
 """The worker of catalog.send_email."""
 
-import os
-import smtplib
-import ssl
-from contextlib import closing, suppress
-from dataclasses import dataclass
-from datetime import datetime
-from email.message import EmailMessage
-from email.utils import format_datetime
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import catalog
-from afterward import Depends, Discard, Job, Retry, injected
-from afterward.errors import SettingError
-from afterward.settings import number, required
-
-TIMEOUT = 5.0
-"""Seconds that the server may take for one answer, well below the function's own timeout."""
-
-PERMANENT = {*range(500, 600)} - {530}
-"""Replies that say "do not try again" (RFC 5321, 4.2.1); 530 asks for a login, which is ours to set up (RFC 4954)."""
-
-
-class Mailer(Protocol):
-    """What sends a mail; raises Discard where no other attempt would help."""
-
-    sender: str
-
-    def send(self, message: EmailMessage) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpMailer:
-    """Sends by SMTP. `starttls`: encrypt, or send nothing. `secret`: ARN of {"username": …, "password": …}, or ""."""
-
-    host: str
-    port: int
-    sender: str
-    starttls: bool
-    secret: str = ""
-    tls: ssl.SSLContext | None = None
-
-    def send(self, message: EmailMessage) -> None:
-        try:
-            with closing(smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)) as smtp:
-                if self.starttls:
-                    smtp.starttls(context=self.tls or ssl.create_default_context())
-                if self.secret:
-                    smtp.login(*login(self.secret))
-                smtp.send_message(message)
-                with suppress(smtplib.SMTPException, OSError):
-                    smtp.quit()  # the mail is on its way; a farewell that fails must not send it again
-        except smtplib.SMTPRecipientsRefused as refused:
-            code = max(code for code, _ in refused.recipients.values())
-            raise _outcome(code, "the mail server refuses the recipient") from refused
-        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as refused:
-            raise _outcome(refused.smtp_code, "the mail server refuses the message") from refused
-
-
-def _outcome(code: int, reason: str) -> Exception:
-    """Discard what is refused for good, retry the rest; in words of ours, since the server's may name the recipient."""
-    return Discard(f"{reason} ({code})") if code in PERMANENT else Retry(f"{reason} for now ({code})")
-
-
-def login(secret: str) -> tuple[str, str]:
-    """Return the user name and password from Secrets Manager, kept for five minutes so that a rotation is noticed."""
-    from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415 - imports boto3
-
-    value = parameters.get_secret(secret, transform="json", max_age=300)
-    try:
-        return str(value["username"]), str(value["password"])
-    except (KeyError, TypeError):
-        raise SettingError(
-            "the secret that SMTP_SECRET names must be a JSON object with username and password"
-        ) from None
-
-
-def smtp_mailer() -> SmtpMailer:
-    """Provide a mailer by the variables SMTP_HOST, SMTP_PORT, SMTP_SENDER, SMTP_STARTTLS and SMTP_SECRET."""
-    starttls = os.environ.get("SMTP_STARTTLS", "required")
-    if starttls not in {"required", "never"}:
-        raise SettingError(f"environment variable SMTP_STARTTLS must be 'required' or 'never', got {starttls!r}")
-    return SmtpMailer(
-        host=required(os.environ, "SMTP_HOST"),
-        port=number(os.environ, "SMTP_PORT", default=587, least=1, most=65_535),
-        sender=required(os.environ, "SMTP_SENDER"),
-        starttls=starttls == "required",
-        secret=os.environ.get("SMTP_SECRET", ""),
-    )
+from afterward import Depends, Job, injected
+from mailer import Mailer, mail_of, smtp_mailer
 
 
 def deliver(
@@ -98,15 +15,8 @@ def deliver(
     job: Job = injected,
     mailer: Annotated[Mailer, Depends(smtp_mailer, scope="environment")] = injected,
 ) -> None:
-    """Send one mail. Its Message-ID and Date are the job's, so mail systems recognise what a second attempt repeats."""
-    message = EmailMessage()
-    message["From"] = mailer.sender
-    message["To"] = to_email
-    message["Subject"] = subject
-    message["Date"] = format_datetime(datetime.fromisoformat(job.created))
-    message["Message-ID"] = f"<{job.id}@{mailer.sender.rpartition('@')[2]}>"
-    message.set_content(body)
-    mailer.send(message)
+    """Send one mail, which is the same in every attempt."""
+    mailer.send(mail_of(job, mailer.sender, to_email, subject, body))
 
 
 lambda_handler = catalog.send_email.worker(deliver)

@@ -1,12 +1,13 @@
 """Every task of this application: what may be asked for. How each is done stands in functions/<task>/<task>.py."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
-from afterward import Backoff, task
+from afterward import Backoff, Schedule, task
 
 
 def _saying(what: str, pattern: str) -> AfterValidator:
@@ -52,6 +53,40 @@ Message = Annotated[str, Field(max_length=2_000, examples=["some notification"])
 
 ItemsCount = Annotated[int, Field(ge=1, le=10_000, examples=[10])]
 
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": f"^{_LINE}$"}, examples=["report"]),
+    _saying("It should be one line without control characters", _LINE),
+]
+
+Seconds = Annotated[int, Field(ge=1, le=5, examples=[2])]
+
+UserId = Annotated[int, Field(ge=1, le=2**53 - 1, examples=[7])]
+"""A whole number that JavaScript reads exactly, too."""
+
+Action = Annotated[
+    str,
+    Field(min_length=1, max_length=64, json_schema_extra={"pattern": f"^{_LINE}$"}, examples=["login"]),
+    _saying("It should be one line without control characters", _LINE),
+]
+
+# Spelled out: what \s means differs between Python and JSON Schema.
+_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_URL = rf"https?://[^{_BLANK}/@?#\\]+(?:[/?#][^{_BLANK}]*)?"
+
+Url = Annotated[
+    str,
+    Field(
+        max_length=2_048,
+        json_schema_extra={"pattern": f"^{_URL}$"},
+        examples=["https://data.example.com/report.json"],
+    ),
+    _saying("It should be an http or https address without a user name, like https://example.com/data", _URL),
+]
+"""Looks like an address; whether it may be called is decided where it is called, by what its name resolves to then."""
+
+EventType = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=100, examples=["external_fetch"])]
+
 
 @task(max_attempts=5)
 def send_notification(recipient: Recipient, message: Message) -> None:
@@ -66,3 +101,50 @@ def send_email(to_email: Email, subject: Subject, body: Text) -> None:
 @task(max_attempts=5)
 def long_running_task(items_count: ItemsCount) -> None:
     """Work through so many items, half a second each, and report each of them."""
+
+
+@task
+def slow_task(name: Name, seconds: Seconds) -> None:
+    """Take so many seconds, and leave a scratch file behind."""
+
+
+@task(max_attempts=5)
+def cleanup(name: Name) -> None:
+    """Delete the scratch files that the jobs of this chain have left behind."""
+
+
+@task
+def process_data(data_id: int) -> None:
+    """Process what is kept under an id; one that cannot exist fails the job."""
+
+
+@task(max_attempts=5)
+def log_activity(user_id: UserId, action: Action) -> None:
+    """Add a line to the user's activity log, exactly once."""
+
+
+@task(max_attempts=5)
+def update_statistics(user_id: UserId, action: Action) -> None:
+    """Count an action in the user's statistics, exactly once."""
+
+
+@task(max_attempts=5, backoff=Backoff(base=5, cap=900))
+def fetch_external_data(user_id: UserId, data_url: Url) -> None:
+    """Get what lies at an address and keep it as the job's result."""
+
+
+STANDARD_WEBHOOKS = Schedule(5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Seconds between the attempts: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#deliverability-and-reliability
+"""
+
+
+@task(max_attempts=10, backoff=STANDARD_WEBHOOKS)
+def send_webhook(url: Url, event: EventType, data: Mapping[str, JsonValue]) -> None:
+    """Post how the jobs before it in its chain went: `event` with their outcome behind it, signed."""
+
+
+@task(max_attempts=5)
+def action_notification(user_id: UserId, action: Action) -> None:
+    """Log an action and mail it to the user."""

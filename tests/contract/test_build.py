@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from scripts.artifact import AWS_SERVICES
 from tests.contract.resources import Template
 
@@ -52,9 +54,10 @@ def test_native_code_is_of_the_runtime(build: Path) -> None:
 
 def test_functions_fit_into_lambda(build: Path, template: Template) -> None:
     """Each function with its layers stays below Lambda's limit, with room to spare."""
-    layers = size(build / "AfterwardLayer") + size(build / "CatalogLayer")
+    shared = template["Globals"]["Function"]["Layers"]
     for logical_id in functions(template):
-        total = size(build / logical_id) + layers
+        own = template["Resources"][logical_id]["Properties"].get("Layers", [])
+        total = size(build / logical_id) + sum(size(build / layer["Ref"]) for layer in [*shared, *own])
         print(f"{logical_id}: {total / 1e6:.1f} MB with its layers")
         assert total <= LIMIT, logical_id
 
@@ -66,10 +69,12 @@ def test_each_artifact_has_its_own_code_only(build: Path, root: Path, template: 
         assert {str(path.relative_to(build / logical_id)) for path in (build / logical_id).rglob("*.py")} == own
 
 
-def test_the_layer_has_what_is_locked_and_nothing_else(build: Path, root: Path) -> None:
-    """The layer's distributions are exactly those of its lock: nothing of testing or building comes along."""
-    locked = re.findall(r"^([a-z0-9-]+)==(\S+)", (root / "layers/afterward/requirements.txt").read_text(), re.MULTILINE)
-    installed = [path.name.removesuffix(".dist-info") for path in (build / "AfterwardLayer/python").glob("*.dist-info")]
+@pytest.mark.parametrize("layer", ["afterward", "outbound"])
+def test_a_layer_has_what_is_locked_and_nothing_else(build: Path, root: Path, layer: str) -> None:
+    """A layer's distributions are exactly those of its lock: nothing of testing or building comes along."""
+    locked = re.findall(r"^([a-z0-9-]+)==(\S+)", (root / f"layers/{layer}/requirements.txt").read_text(), re.MULTILINE)
+    packages = build / f"{layer.capitalize()}Layer" / "python"
+    installed = [path.name.removesuffix(".dist-info") for path in packages.glob("*.dist-info")]
     assert sorted(installed) == sorted(f"{name.replace('-', '_')}-{version}" for name, version in locked)
 
 

@@ -20,33 +20,69 @@ from local.log import Log
 from local.runtime import Invocation, Outcome, RuntimeApi
 from local.server import listen, port_of, serving
 from scripts.artifact import find_uv
+from tests.stack.waiting import eventually
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"), key=lambda path: path.stem)
 
 ANSWERS = {
+    "api.action": 202,
+    "api.activity": 200,
+    "api.cancel_unknown": 404,
     "api.notifications": 200,
+    "api.process": 202,
+    "api.result_unknown": 404,
+    "api.retry_unknown": 404,
+    "api.safe_task": 202,
+    "api.safe_task_bad_id": 202,
+    "api.safe_task_unknown_task": 422,
     "api.send_email": 202,
     "api.send_email_json": 202,
     "api.send_notification": 202,
     "api.start_task": 202,
     "api.start_task_out_of_range": 422,
+    "api.statistics": 200,
     "api.task_progress_unknown": 404,
     "api.task_status_unknown": 404,
+    "api.tasks": 200,
+    "api.trigger_external_fetch": 202,
+    "api.user_action": 202,
 }
 """The status of the API's answer."""
 
 RECORDS = {
+    "action_notification.one": ["completed"],
+    "cleanup.after_failure": ["completed"],
+    "cleanup.one": ["completed"],
     "dead_letter.given_up": ["failed"],
     "dead_letter.not_ours": [],
     "dead_letter.received_too_often": ["failed"],
+    "fetch_external_data.refused_address": ["failed"],
+    "log_activity.one": ["completed"],
     "long_running_task.short": ["completed"],
     "long_running_task.too_new": ["failed"],
+    "process_data.bad_id": ["failed"],
+    "process_data.one": ["completed"],
+    "process_data.unknown_task": ["failed"],
     "send_email.one": ["completed"],
     "send_notification.batch": ["completed", "completed"],
     "send_notification.invalid_arguments": ["failed"],
     "send_notification.one": ["completed"],
+    "send_webhook.refused_address": ["failed"],
+    "slow_task.one": ["completed"],
+    "slow_task.too_long": ["failed"],
+    "update_statistics.delivered_twice": ["completed", "completed"],
+    "update_statistics.one": ["completed"],
 }
 """What the records of an event's jobs say when its function has answered that all its messages are done with."""
+
+REASONS = {
+    "fetch_external_data.refused_address": "169.254.169.254 may not be called",
+    "process_data.bad_id": "data_id must be 1 or more, got 0",
+    "process_data.unknown_task": "a job of the task 'process_everything', which it does not know",
+    "send_webhook.refused_address": "may not be called",
+    "slow_task.too_long": "`seconds`",
+}
+"""What a failed job's reason names, so that the event fails for what it is there to show."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +104,11 @@ class Replay:
     def invoke(self, function: str, event: Any) -> Outcome:
         return self.cloud.invoke(function, event)
 
-    def statuses(self, event: Any) -> list[str]:
-        """Return what the records of the event's jobs say; messages that are no jobs have none."""
+    def records(self, event: Any) -> list[dict[str, Any]]:
+        """Return the records of the event's jobs; messages that are no jobs have none.
+
+        A job that its function knows nothing of gets its record a moment later, from the dead letters' function.
+        """
         keys = []
         for record in event["Records"]:
             try:
@@ -77,9 +116,12 @@ class Replay:
             except BadMessage:
                 continue
             keys.append(f"{envelope.owner}#{envelope.id}")
+        return [self._record(key) for key in keys]
+
+    def _record(self, key: str) -> dict[str, Any]:
         dynamodb, table = self.cloud.client("dynamodb"), self.cloud.resources["JobsTable"]
-        items = [dynamodb.get_item(TableName=table, Key={"pk": {"S": key}})["Item"] for key in keys]
-        return [item["status"]["S"] for item in items]
+        item = eventually(lambda: dynamodb.get_item(TableName=table, Key={"pk": {"S": key}}).get("Item"))
+        return dict(item)
 
 
 class ArtifactReplay(Replay):
@@ -95,8 +137,9 @@ class ArtifactReplay(Replay):
         return asyncio.run(self._invoke(self._code(function), json.dumps(event).encode()))
 
     def _code(self, function: str) -> Code:
-        settings = replace(self.cloud._functions[function].settings, folder=self._build / function, layers=())
-        layers = [self._build / layer / "python" for layer in ("CatalogLayer", "AfterwardLayer")]
+        deployed = self.cloud._functions[function].settings
+        settings = replace(deployed, folder=self._build / function, layers=())
+        layers = [self._build / f"{folder.name.capitalize()}Layer" / "python" for folder in reversed(deployed.layers)]
         return Artifact(
             settings=settings,
             path=tuple(str(folder) for folder in (self._build / function, *layers)),
@@ -151,7 +194,9 @@ def test_events_are_done_with(replay: Replay, path: Path) -> None:
         assert answer["statusCode"] == ANSWERS[path.stem], answer["body"]
     else:
         assert answer == {"batchItemFailures": []}
-        assert replay.statuses(event) == RECORDS[path.stem]
+        records = replay.records(event)
+        assert [record["status"]["S"] for record in records] == RECORDS[path.stem]
+        assert all(REASONS.get(path.stem, "") in record.get("reason", {}).get("S", "") for record in records), records
 
 
 def test_every_event_says_what_comes_of_it() -> None:

@@ -59,8 +59,8 @@ def follow(copy: Path, *, forget: str = "") -> None:
     write(copy / "functions/remind/remind.py", implementation)
     write(copy / "functions/api/routes/reminder.py", route)
     api = copy / "functions/api/api.py"
-    api.write_text(api.read_text().replace("mail, notification\n", "mail, notification, reminder\n"))
-    api.write_text(api.read_text().replace("in (notification,", "in (reminder, notification,"))
+    api.write_text(api.read_text().replace("from routes import", "from routes import reminder\nfrom routes import", 1))
+    api.write_text(api.read_text().replace("for routes in (", "for routes in (reminder, ", 1))
     found = BLOCK.search(template.read_text())
     assert found
     if forget != "block":

@@ -9,7 +9,7 @@ from pathlib import Path
 PLAIN = {"errors", "job", "envelope", "retry"}
 """The library's bottom: values that anybody may import at no cost."""
 
-ADAPTERS = {"aws", "dynamodb", "sqs", "s3", "secrets"}
+ADAPTERS = {"aws", "dynamodb", "transaction", "sqs", "s3", "secrets"}
 """The only modules of the library that speak to AWS."""
 
 WEB = {"fastapi", "starlette", "mangum"}
@@ -51,8 +51,14 @@ def test_the_library_knows_no_application(root: Path) -> None:
 
 def test_the_catalog_imports_nothing_heavy(root: Path) -> None:
     """The catalog imports the library, annotations and nothing that speaks to anybody."""
-    found = packages((root / "layers" / "catalog").glob("*.py"))
+    found = packages(iter([root / "layers" / "catalog" / "catalog.py"]))
     assert found <= {"afterward", "typing", "pydantic", "pydantic_core", *sys.stdlib_module_names}
+
+
+def test_what_functions_share_imports_nothing_heavy(root: Path) -> None:
+    """What stands beside the catalog imports Powertools, and with it boto3, only where a secret is fetched."""
+    for path in (root / "layers" / "catalog").glob("*.py"):
+        assert not loaded(root, path.stem) & {"aws_lambda_powertools", "boto3"}, path
 
 
 def test_nobody_imports_a_function(root: Path) -> None:
@@ -90,7 +96,8 @@ def test_only_background_knows_fastapi(root: Path) -> None:
 def loaded(root: Path, module: str) -> set[str]:
     """Import a function's module as Lambda does, in a process of its own, and return the names of all that came in."""
     code = f"import sys; import {module}; print(*sys.modules)"
-    path = ":".join(str(root / folder) for folder in (f"functions/{module}", "layers/afterward", "layers/catalog"))
+    layers = ("layers/afterward", "layers/catalog", "layers/outbound")
+    path = ":".join(str(root / folder) for folder in (f"functions/{module}", *layers))
     environment = {"PYTHONPATH": path, "AWS_DEFAULT_REGION": "us-east-1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -98,8 +105,14 @@ def loaded(root: Path, module: str) -> set[str]:
 
 
 def test_the_api_loads_no_implementation(root: Path, tasks: dict[str, str]) -> None:
-    """The API comes up without any task's code."""
-    assert not loaded(root, "api") & set(tasks.values())
+    """The API comes up without any task's code, and without what only tasks need."""
+    assert not loaded(root, "api") & {*tasks.values(), "mailer", "scratch", "outbound"}
+
+
+def test_effects_cost_nothing_where_there_are_none(root: Path) -> None:
+    """A worker whose task wants no effects loads none of what they need."""
+    effects = {f"afterward.{name}" for name in ("writes", "attributes", "transaction")}
+    assert not loaded(root, "send_notification") & effects
 
 
 def test_no_worker_loads_a_web_framework(root: Path, tasks: dict[str, str]) -> None:

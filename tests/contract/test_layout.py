@@ -10,6 +10,10 @@ def folders(root: Path) -> set[str]:
     return {folder.name for folder in (root / "functions").iterdir() if any(folder.glob("*.py"))}
 
 
+def layers(root: Path) -> set[str]:
+    return {folder.name for folder in (root / "layers").iterdir() if folder.is_dir()}
+
+
 def test_every_task_has_its_folder(root: Path, tasks: dict[str, str]) -> None:
     """There is one folder per declared task, one for the API and one for dead letters, each with its module."""
     assert folders(root) == {*tasks.values(), "api", "dead_letter"}
@@ -24,7 +28,7 @@ def test_every_folder_is_deployed(root: Path, template: Template) -> None:
         for resource in template["Resources"].values()
         if resource["Type"] in {"AWS::Serverless::Function", "AWS::Serverless::LayerVersion"}
     }
-    assert uris == {f"functions/{name}/" for name in folders(root)} | {"layers/afterward/", "layers/catalog/"}
+    assert uris == {f"functions/{name}/" for name in folders(root)} | {f"layers/{name}/" for name in layers(root)}
 
 
 def test_the_template_imports_each_task_by_its_name(template: Template, tasks: dict[str, str]) -> None:
@@ -49,7 +53,7 @@ def test_module_names_are_unique(root: Path) -> None:
 def test_tools_look_where_lambda_does(root: Path) -> None:
     """pytest, mypy and pyright search the same folders as Lambda: each function's and each layer's."""
     tool = tomllib.loads((root / "pyproject.toml").read_text())["tool"]
-    expected = {f"functions/{name}" for name in folders(root)} | {"layers/afterward", "layers/catalog"}
+    expected = {f"functions/{name}" for name in folders(root)} | {f"layers/{name}" for name in layers(root)}
     assert set(tool["pytest"]["ini_options"]["pythonpath"]) == expected | {"."}
     assert set(tool["mypy"]["mypy_path"]) == expected
     assert set(tool["pyright"]["extraPaths"]) == expected

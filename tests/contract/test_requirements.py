@@ -4,6 +4,11 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
+LAYERS = ("afterward", "outbound")
+"""The layers that carry packages."""
+
 
 def locked(path: Path) -> dict[str, str]:
     """Return the versions in a lock by package."""
@@ -32,8 +37,18 @@ def test_the_layer_has_what_the_library_requires(root: Path) -> None:
     assert names <= set(locked(root / "layers" / "afterward" / "requirements.txt"))
 
 
-def test_what_is_tested_is_what_is_deployed(root: Path) -> None:
-    """Each package of the layer is developed and tested with in the same version."""
-    deployed = locked(root / "layers" / "afterward" / "requirements.txt")
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_is_tested_is_what_is_deployed(root: Path, layer: str) -> None:
+    """Each package of a layer is developed and tested with in the same version."""
+    deployed = locked(root / "layers" / layer / "requirements.txt")
     tested = locked(root / "requirements" / "dev.txt")
+    assert deployed
     assert deployed.items() <= tested.items()
+
+
+def test_the_outbound_layer_has_what_the_base_layer_lacks(root: Path) -> None:
+    """What outbound calls need is in one of the two layers of their functions, and in no more than one."""
+    base, outbound = (locked(root / "layers" / layer / "requirements.txt") for layer in LAYERS)
+    asked = re.findall(r"^([a-z0-9-]+)", (root / "requirements" / "outbound.in").read_text(), re.MULTILINE)
+    assert set(asked) <= {*base, *outbound}
+    assert not base.keys() & outbound.keys()

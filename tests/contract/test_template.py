@@ -6,16 +6,26 @@ from typing import Any
 
 import pytest
 
+import catalog
+from afterward import Task
 from tests.contract.resources import Template, allowed, many, statements, targets
 
 BLOCK = ("", "Queue", "Logs", "Errors", "Throttles", "Age")
 """What belongs to a task, as suffixes of its logical id, in the order in which it stands in the template."""
 
+TIMES = {3_600: "an hour", 18_000: "five hours", 345_600: "four days"}
+"""What an alarm on a message's age calls its seconds."""
+
 WILDCARDS = {
     ("BucketPolicy", "${Bucket.Arn}/*"): "a bucket's policy speaks of all its objects, to deny them without TLS",
     ("AddJobsPolicy", "${Bucket.Arn}/envelopes/*"): "a prefix: the objects' names are the jobs'",
     ("RunJobsPolicy", "${Bucket.Arn}/envelopes/*"): "the same",
-    ("DeadLetter", "${Bucket.Arn}/archive/*"): "the same",
+    ("RunJobsPolicy", "${Bucket.Arn}/archive/*"): "the same",
+    ("Api", "${Bucket.Arn}/archive/*"): "the same",
+    ("Api", "${Bucket.Arn}/results/*"): "the same, with the names that tasks give",
+    ("FetchExternalData", "${Bucket.Arn}/results/*"): "the same",
+    ("SlowTask", "${Bucket.Arn}/scratch/*"): "the same, by chain and job",
+    ("Cleanup", "${Bucket.Arn}/scratch/*"): "the same",
 }
 """Every place where a resource ends in a wildcard, and why."""
 
@@ -26,14 +36,21 @@ def block(template: Template, logical_id: str, name: str) -> list[Any]:
     text = json.dumps([resources[logical_id + suffix] for suffix in BLOCK])
     parts = json.loads(text.replace(logical_id, "<Task>").replace(name, "<task>"))
     function, queue = parts[0]["Properties"], parts[1]["Properties"]
-    for own in ("Environment", "Timeout", "MemorySize"):
+    for own in ("Environment", "Timeout", "MemorySize", "Layers"):
         function.pop(own, None)
     function["Policies"] = [*function["Policies"][:2], function["Policies"][2]["Statement"][:2]]
     function["Events"]["Messages"]["Properties"].pop("BatchSize")
     function["Events"]["Messages"]["Properties"].pop("ScalingConfig")
     queue.pop("VisibilityTimeout")
     queue["RedrivePolicy"].pop("maxReceiveCount")
+    age = parts[BLOCK.index("Age")]["Properties"]
+    assert f"more than {TIMES[age.pop('Threshold')]}" in age.pop("AlarmDescription")
     return [*parts]
+
+
+def waits(task: Task[...]) -> float:
+    """Return the seconds that a job's attempts may lie apart, all together."""
+    return sum(task.backoff.delay(attempt, lambda limit: limit) for attempt in range(1, task.max_attempts))
 
 
 def timeout(template: Template, logical_id: str) -> int:
@@ -116,7 +133,9 @@ def test_every_function_knows_every_queue(template: Template, tasks: dict[str, s
     """All functions have each queue's URL in a variable: the API adds jobs, and the others hand over to successors."""
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     queues = {name: value for name, value in variables.items() if name.startswith("AFTERWARD_QUEUE_")}
-    assert queues == {f"AFTERWARD_QUEUE_{name.upper()}": {"Ref": f"{id_}Queue"} for id_, name in tasks.items()}
+    assert queues == {
+        f"AFTERWARD_QUEUE_{name.upper()}": {"Fn::GetAtt": [f"{id_}Queue", "QueueName"]} for id_, name in tasks.items()
+    }
     assert variables["AFTERWARD_DEAD_LETTER_QUEUE"] == {"Ref": "DeadLetterQueue"}
 
 
@@ -135,11 +154,57 @@ def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[s
         assert sqs == {f"sqs:ChangeMessageVisibility on {logical_id}Queue", "sqs:SendMessage on DeadLetterQueue"}
 
 
-def test_the_api_cannot_touch_a_running_job(template: Template) -> None:
-    """The API puts, reads and takes back records, but finishes none: it has no right to update."""
-    everything = allowed(template, by="Api") | allowed(template, by="AddJobsPolicy")
-    assert not [one for one in everything if "UpdateItem" in one]
-    assert "dynamodb:DeleteItem on JobsTable" in everything
+OWN = {
+    "SendNotification": {"dynamodb:PutItem on NotificationsTable"},
+    "SendEmail": {"secretsmanager:GetSecretValue on SmtpSecretArn"},
+    "LongRunningTask": set(),
+    "SlowTask": {"s3:PutObject on ${Bucket.Arn}/scratch/*"},
+    "Cleanup": {"s3:DeleteObject on ${Bucket.Arn}/scratch/*"},
+    "ProcessData": set(),
+    "LogActivity": {"dynamodb:PutItem on ActivityTable"},
+    "UpdateStatistics": {"dynamodb:UpdateItem on StatisticsTable"},
+    "FetchExternalData": {"s3:PutObject on ${Bucket.Arn}/results/*"},
+    "SendWebhook": {"secretsmanager:GetSecretValue on WebhookSecret"},
+    "ActionNotification": {
+        "dynamodb:PutItem on ActivityTable",
+        "dynamodb:UpdateItem on StatisticsTable",
+        "secretsmanager:GetSecretValue on SmtpSecretArn",
+    },
+}
+"""What a task's function may do beside handling jobs."""
+
+
+@pytest.mark.parametrize("logical_id", OWN)
+def test_a_worker_touches_what_its_task_does(template: Template, logical_id: str) -> None:
+    """A function has the rights that its own task needs, and those of no other."""
+    assert {one for one in allowed(template, by=logical_id) if not one.startswith("sqs:")} == OWN[logical_id]
+
+
+def test_the_api_reads_and_writes_no_more_than_it_answers_with(template: Template) -> None:
+    """The API steers jobs by their records alone: it receives no message, and archives, stores and deletes nothing."""
+    assert allowed(template, by="Api") == {
+        *(f"dynamodb:{action} on JobsTable" for action in ("DeleteItem", "UpdateItem")),
+        *(f"dynamodb:Query on {table}" for table in ("NotificationsTable", "ActivityTable", "StatisticsTable")),
+        "dynamodb:Query on ${JobsTable.Arn}/index/listing",
+        "s3:GetObject on ${Bucket.Arn}/archive/*",
+        "s3:GetObject on ${Bucket.Arn}/results/*",
+        "s3:ListBucket on Bucket",
+        "secretsmanager:GetSecretValue on DigestSecret",
+    }
+
+
+def test_only_the_api_takes_records_back(template: Template, tasks: dict[str, str]) -> None:
+    """No worker deletes a record or lists jobs, whatever task it runs."""
+    for logical_id in ("AddJobsPolicy", "RunJobsPolicy", "DeadLetter", *tasks):
+        on_jobs = {one for one in allowed(template, by=logical_id) if "on JobsTable" in one}
+        assert on_jobs <= {f"dynamodb:{action}Item on JobsTable" for action in ("BatchGet", "Get", "Put", "Update")}
+
+
+def test_an_alarm_waits_longer_than_its_jobs_may(template: Template, tasks: dict[str, str]) -> None:
+    """A message that only waits for its next attempt raises no alarm."""
+    for logical_id, name in tasks.items():
+        threshold = template["Resources"][f"{logical_id}Age"]["Properties"]["Threshold"]
+        assert threshold > waits(getattr(catalog, name)), logical_id
 
 
 def test_no_policy_says_more_than_it_must(template: Template) -> None:
@@ -153,7 +218,47 @@ def test_no_policy_says_more_than_it_must(template: Template) -> None:
     assert found == set(WILDCARDS)
 
 
-@pytest.mark.parametrize("table", ["JobsTable", "NotificationsTable"])
+def test_variables_fit_into_a_function(template: Template) -> None:
+    """Each function's variables stay below Lambda's 4 KB, also with the longest names that AWS may give."""
+    shared = template["Globals"]["Function"]["Environment"]["Variables"]
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            own = resource["Properties"].get("Environment", {}).get("Variables", {})
+            size = sum(len(name) + longest(template, value) for name, value in (shared | own).items())
+            print(f"{logical_id}: at most {size} bytes of variables")
+            assert size < 4_096, logical_id
+
+
+def longest(template: Template, value: Any) -> int:
+    """Return how long a variable's value may become."""
+    if isinstance(value, str):
+        return len(value)
+    if "Fn::GetAtt" in value:
+        return LONGEST[value["Fn::GetAtt"][1]]
+    name = value["Ref"]
+    if (parameter := template["Parameters"].get(name)) is not None:
+        return max(map(len, map(str, parameter.get("AllowedValues", []))), default=LONGEST.get(name, 10))
+    return LONGEST[template["Resources"][name]["Type"]]
+
+
+ARN = "arn:aws-us-gov:secretsmanager:ap-southeast-2:123456789012:secret:"
+LONGEST = {
+    "QueueName": 80,
+    "AWS::SQS::Queue": len("https://sqs.ap-southeast-2.amazonaws.com.cn/123456789012/") + 80,
+    "AWS::DynamoDB::Table": 255,
+    "AWS::S3::Bucket": 63,
+    "AWS::SecretsManager::Secret": len(ARN) + 64 + 7,
+    "SmtpSecretArn": len(ARN) + 512 + 7,
+    "SmtpHost": 253,
+    "SmtpSender": 254,
+}
+"""Characters of a `!Ref`, by parameter or by the resource's type, or of a `!GetAtt`, by the attribute.
+
+CloudFormation cuts the names that it makes: a queue's at 80, a secret's at 64.
+"""
+
+
+@pytest.mark.parametrize("table", ["JobsTable", "NotificationsTable", "ActivityTable", "StatisticsTable"])
 def test_tables_keep_what_they_hold(template: Template, table: str) -> None:
     """A table is paid per request, encrypted, restorable to a point in time, and outlives its stack."""
     resource = template["Resources"][table]
@@ -161,16 +266,30 @@ def test_tables_keep_what_they_hold(template: Template, table: str) -> None:
     assert resource["UpdateReplacePolicy"] == "Retain"
     properties = resource["Properties"]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
-    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert properties["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_envelopes_outlive_whatever_may_ask_for_them(template: Template) -> None:
-    """An envelope in S3 stays as long as its record (30 days) and a dead letter (14) together may."""
+@pytest.mark.parametrize("table", ["JobsTable", "NotificationsTable"])
+def test_records_and_notifications_go_by_themselves(template: Template, table: str) -> None:
+    """Records and lines of inboxes expire; a user's activity and statistics stay."""
+    kept = template["Resources"][table]["Properties"]["TimeToLiveSpecification"]
+    assert kept == {"AttributeName": "expires", "Enabled": True}
+    for lasting in ("ActivityTable", "StatisticsTable"):
+        assert "TimeToLiveSpecification" not in template["Resources"][lasting]["Properties"]
+
+
+def test_objects_outlive_whatever_may_ask_for_them(template: Template) -> None:
+    """An envelope or result stays as long as its record (30 days) and a dead letter (14) together may."""
     rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"envelopes/": 30 + 14, "archive/": 90}
+    assert days == {"envelopes/": 30 + 14, "archive/": 90, "results/": 30 + 14, "scratch/": 2}
+
+
+def test_the_webhooks_key_is_one_as_it_stands(template: Template) -> None:
+    """The secret is 64 letters and digits: the base64 of 48 bytes, which Standard Webhooks takes (24 to 64)."""
+    wanted = template["Resources"]["WebhookSecret"]["Properties"]["GenerateSecretString"]
+    assert wanted == {"PasswordLength": 64, "ExcludePunctuation": True}
 
 
 def test_every_log_expires(template: Template) -> None:

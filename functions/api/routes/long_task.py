@@ -5,21 +5,28 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 import catalog
-from afterward.background import Accepted, BackgroundTasks, accepted
+from afterward.background import Accepted, BackgroundTasks, accepted, problem
+from callback import callback
 
 router = APIRouter(tags=["long tasks"])
+
+USED = problem(409, "The caller has a task of this id, or a request with this `Idempotency-Key` is being accepted.")
 
 ChosenId = Annotated[
     str,
     Path(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$", description="The id under which its progress can be asked for."
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$",
+        description="The id under which its progress can be asked for.",
+        examples=["report-1"],
     ),
 ]
 
 
-@router.post("/start-task/{task_id}", status_code=202)
+@router.post("/start-task/{task_id}", status_code=202, dependencies=[callback], responses=USED)
 async def start_task(
-    task_id: ChosenId, items_count: Annotated[catalog.ItemsCount, Query()], background_tasks: BackgroundTasks
+    task_id: ChosenId,
+    items_count: Annotated[catalog.ItemsCount, Query(description="How many items it works on.")],
+    background_tasks: BackgroundTasks,
 ) -> Accepted:
     """Start a task of half a second per item; an id that is in use already is answered with 409."""
     job = background_tasks.add_task(catalog.long_running_task.options(id=task_id), items_count)

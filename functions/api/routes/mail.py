@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import catalog
-from afterward.background import Accepted, BackgroundTasks, accepted
+from afterward.background import Accepted, BackgroundTasks, accepted, problems
+from callback import callback
 
 router = APIRouter(tags=["e-mail"])
 
@@ -17,16 +18,16 @@ class EmailIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to_email: catalog.Email
-    subject: catalog.Subject
-    body: catalog.Text
+    to_email: Annotated[catalog.Email, Field(description="Who gets it.")]
+    subject: Annotated[catalog.Subject, Field(description="Its subject: one line.")]
+    body: Annotated[catalog.Text, Field(description="Its text, plain.")]
 
 
 async def email_in(
-    to_email: Annotated[catalog.Email | None, Query()] = None,
-    subject: Annotated[catalog.Subject | None, Query()] = None,
-    body: Annotated[catalog.Text | None, Query()] = None,
-    email: Annotated[EmailIn | None, Body()] = None,
+    to_email: Annotated[catalog.Email | None, Query(description="Who gets it.")] = None,
+    subject: Annotated[catalog.Subject | None, Query(description="Its subject: one line.")] = None,
+    body: Annotated[catalog.Text | None, Query(description="Its text, plain.")] = None,
+    email: Annotated[EmailIn | None, Body(description="The mail; the query is not looked at then.")] = None,
 ) -> EmailIn:
     """Take the mail from the JSON body, or from the query as FastAPI's example does."""
     if email is not None:
@@ -41,7 +42,7 @@ def _missing(name: str) -> dict[str, Any]:
     return {"type": "missing", "loc": ("query", name), "msg": "Field required in the query, or in a JSON body"}
 
 
-@router.post("/send-email/", status_code=202)
+@router.post("/send-email/", status_code=202, dependencies=[callback], responses=problems(400))
 async def send_email(email: Annotated[EmailIn, Depends(email_in)], background_tasks: BackgroundTasks) -> Accepted:
     """Send an e-mail by SMTP. The fields come in the query or as a JSON body."""
     job = background_tasks.add_task(catalog.send_email, email.to_email, email.subject, email.body)

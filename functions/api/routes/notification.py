@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 import catalog
 from afterward.background import Accepted, BackgroundTasks, accepted
 from afterward.background.threads import off_the_loop
+from callback import callback
 from inbox import Inbox, table_inbox
 
 router = APIRouter(tags=["notifications"])
@@ -32,22 +33,22 @@ class NotificationsOut(BaseModel):
     notifications: list[NotificationOut]
 
 
-@router.post("/send-notification/{email}", status_code=202)
+@router.post("/send-notification/{email}", status_code=202, dependencies=[callback])
 async def send_notification(
-    email: catalog.Email,
+    email: Annotated[catalog.Email, Path(description="Whose inbox it goes to.")],
     background_tasks: BackgroundTasks,
-    message: Annotated[catalog.Message, Query()] = "some notification",
+    message: Annotated[catalog.Message, Query(description="What is delivered.")] = "some notification",
 ) -> Accepted:
     """Deliver a notification into the inbox of an e-mail address."""
     job = background_tasks.add_task(catalog.send_notification, email, message)
     return accepted(job, message="Notification sent in the background")
 
 
-@router.get("/users/{user_id}/notifications")
+@router.get("/users/{user_id}/notifications", response_description="What was delivered, newest first.")
 async def read_notifications(
     user_id: Annotated[catalog.Recipient, Path(description="An e-mail address, or the id of a user.")],
     inbox: Annotated[Inbox, Depends(inbox)],
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    limit: Annotated[int, Query(ge=1, le=100, description="The most that is listed.")] = 50,
 ) -> NotificationsOut:
     """List what was delivered into an inbox."""
     lines = await off_the_loop(inbox.newest, user_id, limit)

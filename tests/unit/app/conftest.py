@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+import catalog
+from afterward import Task
 from afterward.aws import client
 from afterward.event import Context
 from afterward.in_process import Invocation, as_record
@@ -15,7 +17,7 @@ from tests.support.cloud import BUCKET, DEAD, TABLE, create_table
 from tests.support.faults import Wire
 from tests.support.gateway import Gateway, lambda_loop
 
-TASKS = ("send_notification", "send_email", "long_running_task")
+TASKS = tuple(one.name for one in vars(catalog).values() if isinstance(one, Task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ class Deployed:
     def records(self) -> list[str]:
         """Return the keys of all records."""
         return [item["pk"]["S"] for item in self.dynamodb.client.scan(TableName=TABLE)["Items"]]
+
+    def objects(self, prefix: str) -> list[str]:
+        """Return the keys of the bucket's objects under a prefix."""
+        listed = client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [one["Key"] for one in listed.get("Contents", [])]
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        """Return what the API tells of a job."""
+        body: dict[str, Any] = self.api.get(f"/tasks/{job_id}").json
+        return body
 
     def run(self, worker: Worker, context: Context | None = None) -> None:
         """Hand every message on the worker's queue to it, as Lambda's poller does; delete what it settles."""
@@ -58,6 +70,9 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         dynamodb, sqs = Wire(client("dynamodb")), Wire(client("sqs"))
         create_table(dynamodb.client)
         create_notifications_table(dynamodb.client)
+        for name in ("activity", "statistics"):
+            create_users_table(dynamodb.client, name)
+            monkeypatch.setenv(f"{name.upper()}_TABLE", name)
         client("s3").create_bucket(Bucket=BUCKET)
         secret = client("secretsmanager").create_secret(Name="digest", SecretString="a key")["ARN"]
         urls = {name: sqs.client.create_queue(QueueName=name)["QueueUrl"] for name in (*TASKS, DEAD)}
@@ -75,9 +90,18 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
 
 def create_notifications_table(dynamodb: Any) -> None:
     """Create the inbox's table as template.yaml describes it."""
+    _create_table(dynamodb, "notifications", "recipient")
+
+
+def create_users_table(dynamodb: Any, name: str) -> None:
+    """Create the table of the activity or of the statistics as template.yaml describes it."""
+    _create_table(dynamodb, name, "user")
+
+
+def _create_table(dynamodb: Any, name: str, owner: str) -> None:
     dynamodb.create_table(
-        TableName="notifications",
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("recipient", "id")],
-        KeySchema=[{"AttributeName": "recipient", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (owner, "id")],
+        KeySchema=[{"AttributeName": owner, "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
     )

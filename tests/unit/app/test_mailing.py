@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities import parameters
 from moto import mock_aws
 
 import catalog
+import mailer
 import send_email
 from afterward import Retry, Status
 from afterward.aws import client
@@ -20,7 +21,8 @@ from afterward.background import DurableTasks
 from afterward.errors import SettingError
 from afterward.execution import Execution
 from afterward.testing import ManualClock, MemoryJobs, Trial
-from send_email import SmtpMailer, deliver, smtp_mailer
+from mailer import SmtpMailer, smtp_mailer
+from send_email import deliver
 from tests.support.postmaster import HANG_UP, LOGIN, Postmaster, client_context, postmaster
 
 MAIL = ("ada@example.com", "Wëlcome", "Hello Ada,\r\n.a line with a dot\nlöng: " + "x" * 2_000)
@@ -32,13 +34,13 @@ def office() -> Iterator[Postmaster]:
         yield open_office
 
 
-def mailer(office: Postmaster, **about: Any) -> SmtpMailer:
+def mailer_to(office: Postmaster, **about: Any) -> SmtpMailer:
     given: dict[str, Any] = {"starttls": True, "tls": client_context()} | about
     return SmtpMailer("127.0.0.1", office.port, "robot@sender.example", **given)
 
 
 def send(office: Postmaster, *mail: str, **about: Any) -> None:
-    Trial(overrides={smtp_mailer: lambda: mailer(office, **about)}).run(deliver, *(mail or MAIL))
+    Trial(overrides={smtp_mailer: lambda: mailer_to(office, **about)}).run(deliver, *(mail or MAIL))
 
 
 def test_a_mail_arrives_as_it_was_written(office: Postmaster) -> None:
@@ -73,7 +75,7 @@ def worker_with(overrides: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def run_job(office: Postmaster, monkeypatch: pytest.MonkeyPatch) -> Any:
-    worker_with({smtp_mailer: lambda: mailer(office)}, monkeypatch)
+    worker_with({smtp_mailer: lambda: mailer_to(office)}, monkeypatch)
     tasks = DurableTasks.in_memory(clock=ManualClock())
     job = tasks.add_task(catalog.send_email, *MAIL)
     jobs = MemoryJobs(tasks)
@@ -227,8 +229,8 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence ends the attempt well before the function's own timeout."""
-    assert send_email.TIMEOUT <= 5
-    monkeypatch.setattr(send_email, "TIMEOUT", 0.05)
+    assert mailer.TIMEOUT <= 5
+    monkeypatch.setattr(mailer, "TIMEOUT", 0.05)
     silent = socket.create_server(("127.0.0.1", 0))
     with silent, pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
         send(Postmaster(port=silent.getsockname()[1]))

@@ -312,17 +312,33 @@ def test_services_that_are_down_are_noticed_soon(deployed: Deployed, monkeypatch
 
 
 def test_the_documentation_is_complete(deployed: Deployed) -> None:
-    """OpenAPI names every route of ours, with its 202."""
+    """OpenAPI names every route of ours; those that accept a task with their 202, and with what may tell its end."""
     paths = deployed.api.get("/openapi.json").json["paths"]
-    assert {(method, path) for path, methods in paths.items() for method in methods} == {
-        ("post", "/send-notification/{email}"),
-        ("post", "/send-email/"),
-        ("post", "/start-task/{task_id}"),
-        ("get", "/task-progress/{task_id}"),
-        ("get", "/tasks/{task_id}"),
-        ("get", "/users/{user_id}/notifications"),
+    accepting = {
+        "/send-notification/{email}",
+        "/process/{name}",
+        "/send-email/",
+        "/user/{user_id}/action",
+        "/trigger-external-fetch/{user_id}",
+        "/safe-task/{user_id}",
+        "/start-task/{task_id}",
+        "/action/{user_id}",
     }
-    assert all("202" in methods["post"]["responses"] for methods in paths.values() if "post" in methods)
+    assert {(method, path) for path, methods in paths.items() for method in methods} == {
+        *(("post", path) for path in accepting),
+        ("get", "/task-progress/{task_id}"),
+        ("get", "/tasks"),
+        ("get", "/tasks/{task_id}"),
+        ("post", "/tasks/{task_id}/cancel"),
+        ("post", "/tasks/{task_id}/retry"),
+        ("get", "/tasks/{task_id}/results/{name}"),
+        ("get", "/users/{user_id}/notifications"),
+        ("get", "/users/{user_id}/activity"),
+        ("get", "/users/{user_id}/statistics"),
+    }
+    for path in accepting:
+        assert "202" in paths[path]["post"]["responses"]
+        assert "callback_url" in [one["name"] for one in paths[path]["post"]["parameters"]]
     assert deployed.api.get("/docs").status == 200
 
 
