@@ -25,11 +25,11 @@ _READY = """
 
 def main() -> int:
     """Serve; the result is the exit status."""
-    port = _port()
+    options = _options()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        return _serve(port)
+        return _serve(options)
     except KeyboardInterrupt:
         return 0
     except ModuleNotFoundError as error:
@@ -38,13 +38,15 @@ def main() -> int:
         )
 
 
-def _serve(port: int) -> int:
+def _serve(options: argparse.Namespace) -> int:
     from local.cloud import LocalCloud  # noqa: PLC0415 - here a missing package can be said in one line
     from local.errors import CannotStart  # noqa: PLC0415 - the same
 
     mails = Path(".local/mails")
     try:
-        with LocalCloud(port=port, stream=sys.stdout, mails=mails) as cloud:
+        with LocalCloud(
+            port=options.port, stream=sys.stdout, mails=mails, allow_loopback=options.allow_loopback
+        ) as cloud:
             print(_READY.format(url=cloud.url, user="developer", mails=mails), flush=True)
             threading.Event().wait()
     except CannotStart as error:
@@ -52,13 +54,26 @@ def _serve(port: int) -> int:
     return 0
 
 
-def _port() -> int:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local", description="Serve the application of template.yaml on this machine."
     )
     parser.add_argument("--port", type=int, default=os.environ.get("PORT") or 8000, help="default: $PORT or 8000")
-    port: int = parser.parse_args().port
-    return port
+    parser.add_argument(
+        "--allow-loopback",
+        type=_ports,
+        default=(),
+        metavar="PORT,PORT",
+        help="ports of this machine that functions may call as they may call public addresses",
+    )
+    return parser.parse_args()
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    ports = [port.strip() for port in text.split(",") if port.strip()]
+    if not all(port.isascii() and port.isdigit() and 0 < int(port) < 2**16 for port in ports):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ports like 9000,9001")
+    return tuple(map(int, ports))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -29,7 +29,7 @@ from local.server import listen, port_of, serving
 from local.user import Caller, DevelopmentUser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from local.stack import FunctionSettings, Stack
@@ -55,7 +55,8 @@ class LocalCloud:
     `port=0` takes any free port; `parameters` overrides the template's; `stream` shows the log; `mails` is a folder
     that keeps the mails; `state` is one that keeps installed packages for the next run; `caller` says who calls the
     API; `idle` is after how many seconds an unused execution environment ends; `own_runtime` does without
-    awslambdaric; schedules fire `pace` times as often.
+    awslambdaric; schedules fire `pace` times as often; functions that call public addresses may call the ports in
+    `allow_loopback` on this machine as well.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that serves
@@ -71,6 +72,7 @@ class LocalCloud:
         idle: float = 60,
         own_runtime: bool = False,
         pace: float = 1,
+        allow_loopback: Sequence[int] = (),
     ) -> None:
         self._template = template.resolve()
         self._port = port
@@ -81,6 +83,7 @@ class LocalCloud:
         self._idle = idle
         self._own_runtime = own_runtime
         self._pace = pace
+        self._allow_loopback = allow_loopback
         self._log = Log(stream)
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="local-cloud", daemon=True)
@@ -208,7 +211,10 @@ class LocalCloud:
         functions = self._stack.functions.values()
         for settings in functions:
             check_handler(settings)
-        return [Code(settings, _path(settings, cache), runtime, self._account.url, home) for settings in functions]
+        more = {"OUTBOUND_ALLOW_LOOPBACK": ",".join(map(str, self._allow_loopback))} if self._allow_loopback else {}
+        return [
+            Code(settings, _path(settings, cache), runtime, self._account.url, home, more) for settings in functions
+        ]
 
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[None]:

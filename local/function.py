@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,8 @@ class Code:
     endpoint: str
     """URL of all AWS services."""
     home: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Variables that template.yaml has not."""
 
     @property
     def slots(self) -> int:
@@ -84,6 +86,7 @@ class Code:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "TZ": ":UTC",
             **settings.variables,
+            **self.more,
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_LAMBDA_RUNTIME_API": runtime_api,

@@ -5,6 +5,9 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.message import EmailMessage
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -51,6 +54,17 @@ def final(http: httpx.Client, job: str, within: float = 15) -> dict[str, Any]:
     return found
 
 
+def newest(http: httpx.Client, count: int) -> list[dict[str, Any]]:
+    """Return the jobs that were accepted last, those of one request in any order."""
+    jobs: list[dict[str, Any]] = http.get("/tasks", params={"limit": count}).json()["tasks"]
+    assert len(jobs) == count
+    return jobs
+
+
+def mails(application: LocalCloud) -> list[EmailMessage]:
+    return [email.message_from_bytes(mail.content, policy=email.policy.default) for mail in application.mails]
+
+
 def archived(application: LocalCloud, prefix: str) -> list[dict[str, Any]]:
     """Return the dead letters under a prefix of the archive."""
     s3, bucket = application.client("s3"), application.resources["Bucket"]
@@ -73,8 +87,7 @@ def test_a_mail_is_sent(application: LocalCloud, http: httpx.Client) -> None:
     parameters = {"to_email": "ada@example.com", "subject": subject, "body": "Hello Ada"}
     job = accepted(http.post("/send-email/", params=parameters))
     assert final(http, job)["status"] == "completed"
-    messages = [email.message_from_bytes(mail.content, policy=email.policy.default) for mail in application.mails]
-    (message,) = [one for one in messages if one["Subject"] == subject]
+    (message,) = [one for one in mails(application) if one["Subject"] == subject]
     assert message["To"] == "ada@example.com"
     assert message["Message-ID"].startswith(f"<{job}@")
     assert message.get_content().strip() == "Hello Ada"
@@ -168,3 +181,105 @@ def test_lines_name_their_job(application: LocalCloud, http: httpx.Client) -> No
     found = eventually(line)
     assert found
     assert (found["message"], found["task"], found["level"]) == ("completed", "send_notification", "INFO")
+
+
+def test_a_chain_runs_in_order(application: LocalCloud, http: httpx.Client) -> None:
+    """At no moment does a job of /process run before the one before it is done; its scratch files are gone at last."""
+    first = accepted(http.post("/process/report"))
+    tasks = {one["task_id"]: one["task"] for one in newest(http, 3)}
+    (second,) = [job for job, task in tasks.items() if task == "slow_task" and job != first]
+    (last,) = [job for job, task in tasks.items() if task == "cleanup"]
+    seen: list[tuple[str, ...]] = []
+    progress: list[int] = []
+
+    def over() -> bool:
+        # The last one first: what a job is seen to be then holds while those before it are looked at.
+        statuses = {job: http.get(f"/tasks/{job}").json()["status"] for job in (last, second, first)}
+        seen.append(tuple(statuses[job] for job in (first, second, last)))
+        progress.append(http.get(f"/task-progress/{first}").json()["progress"])
+        return bool(statuses[last] == "completed")
+
+    assert eventually(over, within=40)
+    for statuses in seen:
+        assert all(before == "completed" for before, after in pairwise(statuses) if after != "queued"), statuses
+    assert {("running", "queued", "queued"), ("completed", "running", "queued")} <= {*seen}
+    assert progress == sorted(progress)
+    assert http.get(f"/task-progress/{first}").json() == {
+        "status": "completed",
+        "progress": 3,
+        "total": 3,
+        "message": "cleanup (3 of 3): Scratch files deleted: 2",
+    }
+    ended = [datetime.fromisoformat(final(http, job)["updated_at"]) for job in (first, second)]
+    assert (ended[1] - ended[0]).total_seconds() >= 3
+    s3, bucket = application.client("s3"), application.resources["Bucket"]
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=f"scratch/{first}/")["KeyCount"] == 0
+
+
+def test_a_safe_task_tells_what_was_wrong(http: httpx.Client) -> None:
+    """A bad id is a failed status in words, a good one a result; the cleanup behind either of them runs."""
+    for data_id, status, message in [
+        (0, "failed", "Task failed: data_id must be 1 or more, got 0"),
+        (7, "completed", "Data processed: 1000000 bytes, SHA-256 "),
+    ]:
+        job = accepted(http.post("/safe-task/7", params={"message": "", "task": "process_data", "data_id": data_id}))
+        (cleanup,) = [one["task_id"] for one in newest(http, 2) if one["task"] == "cleanup"]
+        done = final(http, job)
+        assert (done["status"], done["message"][: len(message)]) == (status, message)
+        assert final(http, cleanup)["status"] == "completed"
+
+
+def test_a_safe_task_notifies(http: httpx.Client) -> None:
+    """Without a name of a task the message is delivered into the user's inbox."""
+    text = uuid4().hex
+    job = accepted(http.post("/safe-task/7", params={"message": text}))
+    assert final(http, job)["status"] == "completed"
+    lines = http.get("/users/7/notifications").json()["notifications"]
+    assert (f"notification for 7: {text}", job) in [(line["text"], line["task_id"]) for line in lines]
+
+
+def test_actions_of_a_user_are_counted(http: httpx.Client) -> None:
+    """The statistics know each of them once, and the log shows them newest first."""
+    user = uuid4().int % 2**50 + 1
+    jobs = [
+        accepted(http.post(f"/user/{user}/action", params={"action": action})) for action in ("login", "a", "login")
+    ]
+    eventually(lambda: http.get(f"/users/{user}/statistics").json()["total"] == 3)
+    told = http.get(f"/users/{user}/statistics").json()
+    lines = http.get(f"/users/{user}/activity").json()["activity"]
+    assert told["actions"] == {"login": 2, "a": 1}
+    assert [line["task_id"] for line in lines] == jobs[::-1]
+    assert (told["first_at"], told["last_at"]) == (lines[-1]["created_at"], lines[0]["created_at"])
+
+
+def test_copies_of_a_message_count_once(application: LocalCloud, http: httpx.Client) -> None:
+    """Ten deliveries of one job to functions of their own processes."""
+    user, job = uuid4().int % 2**50 + 1, str(uuid4())
+    event = json.loads((ROOT / "events" / "update_statistics.one.json").read_text())
+    envelope = json.loads(event["Records"][0]["body"])
+    envelope |= {"id": job, "chain": job, "arguments": {"user_id": user, "action": "login"}}
+    sqs, queue = application.client("sqs"), application.resources["UpdateStatisticsQueue"]
+    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(envelope))
+    eventually(lambda: http.get(f"/users/{user}/statistics").json()["total"] == 1)
+    for _ in range(9):
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(envelope))
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def empty() -> bool:
+        attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+        return all(attributes[name] == "0" for name in counts)
+
+    eventually(empty)
+    assert http.get(f"/users/{user}/statistics").json()["actions"] == {"login": 1}
+
+
+def test_an_action_is_logged_and_mailed(application: LocalCloud, http: httpx.Client) -> None:
+    """The user's activity shows the action under its job, and the user has one mail about it."""
+    action = f"login {uuid4().hex}"
+    job = accepted(http.post("/action/7", params={"action": action}))
+    assert final(http, job)["status"] == "completed"
+    lines = http.get("/users/7/activity").json()["activity"]
+    assert (f"User 7 performed {action}", job) in [(line["text"], line["task_id"]) for line in lines]
+    (message,) = [one for one in mails(application) if one.get_content().strip() == f"You performed: {action}"]
+    assert (message["To"], message["Subject"]) == ("user7@example.com", "Action Performed")
+    assert message["Message-ID"].startswith(f"<{job}@")

@@ -153,3 +153,28 @@ def test_a_missing_module_is_one_line(app: Path) -> None:
 def test_a_missing_package_is_one_line(app: Path) -> None:
     """It says what to do."""
     assert re.match(r"The package \w+ is missing from .* make setup", refused(Run(app, python=("-S",))))
+
+
+def test_allowed_ports_reach_the_functions(app: Path) -> None:
+    """The ports that are named on the command line are what functions are told."""
+    (app / "functions/echo/echo.py").write_text(
+        "import os\n\n\ndef lambda_handler(event, context):\n    return os.environ['OUTBOUND_ALLOW_LOOPBACK']\n"
+    )
+    with running(Run(app, "--allow-loopback", "9000, 9001")) as run:
+        assert httpx.get(run.ready() + "/open").json() == "9000,9001"
+
+
+@pytest.mark.parametrize("ports", ["x", "70000", "0", "9000;9001", "-1"])
+def test_what_is_no_port_is_said(app: Path, ports: str) -> None:
+    """It says what a list of ports looks like, before anything starts."""
+    run = Run(app, f"--allow-loopback={ports}")
+    assert run.process.wait(30) == 2
+    assert f"argument --allow-loopback: {ports!r} is not a list of ports like 9000,9001" in run.text
+
+
+def test_make_passes_the_ports_on() -> None:
+    """`make run ALLOW_LOOPBACK=9000,9001` is `python -m local --allow-loopback 9000,9001`; without, none is allowed."""
+    for given, expected in ((["ALLOW_LOOPBACK=9000,9001"], '"9000,9001"'), ([], '""')):
+        command = ["make", "--dry-run", "--always-make", "--no-print-directory", "run", *given]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1].endswith(f"-m local --allow-loopback {expected}")
