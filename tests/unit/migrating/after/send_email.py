@@ -1,0 +1,29 @@
+import os
+import smtplib
+import ssl
+from email.message import EmailMessage
+
+from fastapi import APIRouter
+
+from afterward import Job, injected, task
+from afterward.background import Accepted, BackgroundTasks, accepted
+
+router = APIRouter()
+
+
+@task(max_attempts=5)
+def deliver(to_email: str, subject: str, body: str, *, job: Job = injected) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "robot@sender.example", to_email, subject
+    mail["Message-ID"] = f"<{job.id}@sender.example>"
+    mail.set_content(body)
+    with smtplib.SMTP(os.environ["SMTP_HOST"], int(os.environ["SMTP_PORT"])) as smtp:
+        smtp.starttls(context=ssl.create_default_context())
+        smtp.login(os.environ["SMTP_USER"], os.environ["SMTP_PASSWORD"])
+        smtp.send_message(mail)
+
+
+@router.post("/send-email/", status_code=202)
+async def send_email(to_email: str, subject: str, body: str, background_tasks: BackgroundTasks) -> Accepted:
+    job = background_tasks.add_task(deliver, to_email, subject, body)
+    return accepted(job, message="Email will be sent in the background")
