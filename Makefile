@@ -18,7 +18,7 @@ receive: setup  ## Give JSON to whoever asks and print the webhooks that come in
 	@$(PY) -m local.receiver
 
 test: setup  ## Run the tests (ARGS= goes to pytest)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup  ## Check format and style
 	$(PY) -m ruff format --check .

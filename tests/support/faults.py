@@ -114,6 +114,18 @@ class Wire:
 
         self._plan(operation, shortened, ALWAYS, 0)
 
+    def leave_unread(self, *, most: int = 1, times: int = 1) -> None:
+        """Answer a BatchGetItem with no more than this and name the other keys, as DynamoDB does under load."""
+
+        def partly(request: AWSPreparedRequest, sent: Sent, pass_on: Callable[[], AWSResponse]) -> AWSResponse:
+            ((table, asked),) = sent.body["RequestItems"].items()
+            now, later = asked["Keys"][:most], asked["Keys"][most:]
+            request.body = json.dumps({"RequestItems": {table: asked | {"Keys": now}}}).encode()
+            answer: Body = json.loads(pass_on().content) if now else {"Responses": {}}
+            return _answer(request, 200, json.dumps(answer | {"UnprocessedKeys": {table: {"Keys": later}}}))
+
+        self._plan("BatchGetItem", partly, times, 0)
+
     def fail_entries(self, *indexes: int, times: int = 1) -> None:
         """Refuse these entries of a SendMessageBatch and take the others."""
 

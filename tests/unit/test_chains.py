@@ -6,6 +6,7 @@ import pytest
 
 from afterward.backend import Backend
 from afterward.chains import WINDOW, speaking_for_chain
+from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.publish import publish
 from afterward.records import Record, link_id
@@ -100,7 +101,17 @@ def test_a_chain_is_read_at_once(cloud: Cloud) -> None:
 def test_keys_that_dynamodb_left_unread_are_asked_for_again(cloud: Cloud) -> None:
     """A BatchGetItem may return less than was asked for."""
     ids = accepted(cloud.backend, size=5)
-    assert len(cloud.backend.records.get_all(OWNER, [*ids, "unknown"])) == 5
+    cloud.dynamodb.leave_unread(most=2, times=2)
+    assert [*cloud.backend.records.get_all(OWNER, [*ids, "unknown"])] == ids
+    assert [len(body["RequestItems"]["jobs"]["Keys"]) for body in cloud.dynamodb.bodies("BatchGetItem")] == [6, 4, 2]
+
+
+def test_keys_that_stay_unread_are_not_taken_for_missing(cloud: Cloud) -> None:
+    """A chain would seem to have jobs that wait; it is said to be unreadable now instead."""
+    ids = accepted(cloud.backend)
+    cloud.dynamodb.leave_unread(most=0, times=100)
+    with pytest.raises(Unavailable):
+        cloud.backend.records.get_all(OWNER, ids)
 
 
 def test_chosen_ids_belong_to_their_chain(stores: Backend) -> None:

@@ -86,6 +86,55 @@ def test_several_tasks_are_a_chain(site: Site) -> None:
     assert answer.headers["location"] == f"/tasks/{answer.json()[0]}"
 
 
+def test_a_group_is_filled_at_once(site: Site) -> None:
+    """What is added to a group after the chain has gone on would run in another place than its line says."""
+    said: list[str] = []
+
+    @site.app.post("/")
+    async def add_all(background_tasks: BackgroundTasks) -> None:
+        group = background_tasks.group()
+        group.add_task(note, "a")
+        group.add_task(note, "b")
+        background_tasks.add_task(note, "c")
+        with pytest.raises(UsageError, match="web_note was added to a group that the chain has left behind"):
+            group.add_task(note, "d")
+        await background_tasks.publish()
+        with pytest.raises(UsageError, match="left behind"):
+            group.add_task(note, "e")
+        said.append("refused")
+
+    site.post("/", raises=True)
+    assert said == ["refused"]
+    assert site.texts() == [["a", "c"], ["b", "c"]]
+
+
+def test_a_group_takes_declared_tasks_only(site: Site) -> None:
+    """As the chain itself does."""
+
+    @site.app.post("/")
+    async def add_all(background_tasks: BackgroundTasks) -> None:
+        with pytest.raises(UsageError, match="greet is not a declared task"):
+            background_tasks.group().add_task(greet, "ada")  # type: ignore[arg-type]
+
+    assert site.post("/", raises=True).status_code == 200
+    assert site.promised() == []
+
+
+def test_a_callback_needs_something_to_tell_of(site: Site) -> None:
+    """Tasks first, then the callback."""
+
+    @site.app.post("/")
+    async def add_callback(background_tasks: BackgroundTasks) -> None:
+        with pytest.raises(UsageError, match="web_note would tell of nothing"):
+            background_tasks.add_callback(note, "told")
+        background_tasks.add_task(other, "work")
+        background_tasks.add_callback(note, "told")
+
+    assert site.post("/", raises=True).status_code == 200
+    assert site.texts() == [["work", "told"]]
+    assert [one.callback for one in site.promised()[0]] == [False, True]
+
+
 def test_a_delayed_job_says_when_to_ask(site: Site) -> None:
     """Nothing is to be seen of it before it is due."""
 

@@ -1,14 +1,16 @@
 """`Idempotency-Key`: a request whose reply was lost is repeated, and adds nothing twice."""
 
+from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Form, HTTPException, UploadFile
+from fastapi import Form, HTTPException, UploadFile, WebSocket
 
 from afterward.background import Accepted, BackgroundTasks, accepted
 from afterward.background.idempotency import KEEP
+from afterward.errors import Unavailable
 from afterward.memory import MemoryQueues, MemoryRecords
 from afterward.queues import Outgoing
 from afterward.records import Claim, RequestKey, queued
@@ -233,6 +235,53 @@ def test_a_half_refused_group_is_completed_by_its_key(site: Site, headers: dict[
     assert ids[0] == begun[0].id
     assert [chain[0].id for chain in site.promised()] == ids
     assert site.promised()[1][0].members == 2
+
+
+class Forgetful(MemoryRecords):
+    """Cannot keep keys."""
+
+    def remember(self, key: RequestKey, now: float) -> RequestKey:  # noqa: ARG002 - whatever it is
+        raise Unavailable("DynamoDB did not take the request (Throttled)")
+
+
+def test_a_key_that_cannot_be_kept_is_not_named(site: Site) -> None:
+    """A repeat under it would add everything anew."""
+    site.backend = replace(_with(site, HalfRefusing(site.backend.clock, refusing=True)), records=Forgetful())
+
+    @site.app.post("/", status_code=202)
+    async def add(background_tasks: BackgroundTasks) -> list[str]:
+        group = background_tasks.group()
+        return [group.add_task(task, text).id for task, text in ((note, "a"), (other, "b"))]
+
+    refused = site.post("/")
+    assert refused.status_code == 503
+    assert "idempotency_key" not in refused.json()
+
+
+def test_a_websocket_may_have_a_key(site: Site) -> None:
+    """It has no body; its address is what tells it from another one."""
+
+    @site.app.websocket("/notes")
+    async def notes(websocket: WebSocket, background_tasks: BackgroundTasks) -> None:
+        await websocket.accept()
+        heard.append(background_tasks.add_task(note, "milk").id)
+        await background_tasks.publish()
+        await websocket.close()
+
+    heard: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        assert message["type"] != "websocket.http.response.start"
+
+    headers = [(b"idempotency-key", b"order-1")]
+    for _ in range(2):
+        scope = {"type": "websocket", "path": "/notes", "headers": headers, "query_string": b"", "subprotocols": []}
+        site.loop.run_until_complete(site.app(scope, receive, send))
+    assert heard[0] == heard[1]
+    assert {chain[0].id for chain in site.promised()} == {heard[0]}
 
 
 def test_a_refused_chain_names_no_key(notes: Site) -> None:
