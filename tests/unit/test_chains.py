@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from afterward.backend import Backend
-from afterward.chains import WINDOW, speaking_for_chain
+from afterward.chains import speaking_for_chain
 from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.publish import publish
@@ -142,9 +142,9 @@ def test_any_change_of_any_job_is_another_version(stores: Backend) -> None:
     assert shown_of(stores).nonce in versions
 
 
-@pytest.mark.parametrize("done", [0, 1, 60, 149, 150, 199, 249, 250])
-def test_a_long_chain_tells_of_the_jobs_around_the_open_one(cloud: Cloud, done: int) -> None:
-    """It is not read as a whole: the open job is looked for, and a window around it is read."""
+@pytest.mark.parametrize("done", [0, 1, 150, 249, 250])
+def test_a_long_chain_is_read_a_hundred_at_a_time(cloud: Cloud, done: int) -> None:
+    """All of it, since nothing of it may be guessed."""
     ids = accepted(cloud.backend, size=250)
     for job_id in ids[:done]:
         write(cloud.backend, job_id, status=Status.COMPLETED)
@@ -153,9 +153,28 @@ def test_a_long_chain_tells_of_the_jobs_around_the_open_one(cloud: Cloud, done: 
     shown = speaking_for_chain(cloud.backend.records, record)
     assert (shown.progress, shown.total) == (done, 250)
     assert f"({min(done + 1, 250)} of 250)" in (shown.message or "")
-    assert cloud.dynamodb.counts["GetItem"] <= 9
-    assert cloud.dynamodb.counts["BatchGetItem"] == 1
-    assert all(len(body["RequestItems"]["jobs"]["Keys"]) <= WINDOW for body in cloud.dynamodb.bodies("BatchGetItem"))
+    assert [len(body["RequestItems"]["jobs"]["Keys"]) for body in cloud.dynamodb.bodies("BatchGetItem")] == [
+        100,
+        100,
+        49,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "status", "done"),
+    [
+        (3, {"status": Status.RUNNING, "attempt": 1}, Status.RUNNING, 149),
+        (0, {"status": Status.FAILED}, Status.FAILED, 150),
+        (3, {"status": Status.CANCELLED}, Status.CANCELLED, 150),
+    ],
+)
+def test_one_job_of_a_long_chain_decides(
+    memory: Backend, number: int, changes: dict[str, Any], status: Status, done: int
+) -> None:
+    """Wherever it stands among jobs that are completed, as in a group or behind a failure."""
+    for position, job_id in enumerate(accepted(memory, size=150)):
+        write(memory, job_id, **(changes if position == number else {"status": Status.COMPLETED}))
+    assert told(memory)[:2] == (status, done)
 
 
 def test_a_callback_is_no_part_of_the_chain(memory: Backend) -> None:

@@ -41,7 +41,7 @@ def full() -> Envelope:
         members=2,
         even_if_failed=True,
         rest=[
-            link(SECOND, "job-2", delay=2.5),
+            link(SECOND, "job-2", delay=2.5, group="own"),
             link(THIRD, "job-3", even_if_failed=True, version=7),
             (link(SECOND, "job-4"), link(THIRD, "job-5", callback=True)),
         ],
@@ -128,7 +128,7 @@ def test_a_successor_carries_what_is_behind_it() -> None:
     """It is the link's job, in the same chain and run, on its first leg."""
     (next_one,) = full().successors(0, broken_by="", broken_as="", now=96.5)
     assert (next_one.id, next_one.task, next_one.version, next_one.arguments) == ("job-2", SECOND, 1, {"text": "hello"})
-    assert (next_one.owner, next_one.run, next_one.leg, next_one.group, next_one.chain) == (OWNER, 3, 0, "vip", "job-1")
+    assert (next_one.owner, next_one.run, next_one.leg, next_one.group, next_one.chain) == (OWNER, 3, 0, "own", "job-1")
     assert (next_one.not_before, next_one.broken_by, next_one.even_if_failed) == (99.0, "", False)
     assert (next_one.ended, next_one.links, next_one.named) == (96.5, 4, {"2": "chosen"})
     assert [one.id for one in next_one.behind] == ["job-3", "job-4", "job-5"]

@@ -12,13 +12,13 @@ from afterward.backend import Backend
 from afterward.envelope import Envelope, loads
 from afterward.errors import AfterwardError, IdTaken, Unavailable, UsageError
 from afterward.job import Status
-from afterward.parcel import unpack
+from afterward.parcel import pack, unpack
 from afterward.publish import Call, publish
 from afterward.queues import MESSAGE_LIMIT
 from afterward.records import Claim, Record, Written, derived_id
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
-from tests.support.jobs import FIRST, OWNER, SECOND, TASKS, THIRD, call, deliver, worker
+from tests.support.jobs import FIRST, OWNER, SECOND, TASKS, THIRD, call, deliver, waiting, worker
 
 
 def accept(cloud: Cloud, *calls: Call) -> None:
@@ -352,15 +352,14 @@ def test_a_key_with_another_payload_is_taken(cloud: Cloud, other: dict[str, str]
         accept(cloud, keyed(**{"name": FIRST, "text": "hello"} | other))
 
 
-def test_a_repeat_goes_to_the_run_that_stands(cloud: Cloud) -> None:
-    """A job that was queued again by hand gets a message of its own run."""
+def test_a_repeat_leaves_a_retried_job_alone(cloud: Cloud) -> None:
+    """A job that was queued again by hand has its message from there, and that says what comes after it."""
     accept(cloud, keyed())
     (record,) = standing(cloud, "keyed")
     assert record is not None
     cloud.backend.records.swap(record, record.changed(START, run=2))
     accept(cloud, keyed())
-    assert [envelope.run for envelope in envelopes(cloud)] == [1, 2]
-    assert ran(cloud) == ["hello"]
+    assert [envelope.run for envelope in envelopes(cloud)] == [1]
 
 
 def test_a_key_recognises_a_job_whose_record_its_worker_made(cloud: Cloud) -> None:
@@ -497,3 +496,27 @@ def test_accepting_takes_no_time_of_its_own(cloud: Cloud, clock: ManualClock, ca
     with caplog.at_level(logging.DEBUG, "afterward"):
         accept(cloud, call(FIRST), call(SECOND))
     assert (clock.now(), caplog.text) == (START, "")
+
+
+def test_a_message_of_a_refused_request_does_not_run_for_another(cloud: Cloud) -> None:
+    """The send took place although its reply was lost; by then the id may belong to a request that asks for more."""
+    cloud.sqs.lose("SendMessage", times=3)
+    with pytest.raises(Unavailable):
+        accept(cloud, call(FIRST, "old", id="rep", chosen=True))
+    accept(cloud, call(FIRST, "new", id="rep", chosen=True))
+    assert ran(cloud) == ["new"]
+
+
+def test_jobs_have_the_fairness_that_each_asks_for(memory: Backend) -> None:
+    """Side by side, and one after the other; who asks for none counts as the owner."""
+    publish(
+        memory,
+        OWNER,
+        [[call(FIRST, id="a", side=1, group="g1"), call(SECOND, id="b", side=1), call(THIRD, id="c", group="g2")]],
+    )
+    heads = {one.id: one for name in (FIRST, SECOND) for one in waiting(memory, name)}
+    assert {name: one.group for name, one in heads.items()} == {"a": "g1", "b": ""}
+    assert [one.group for one in heads["a"].behind] == ["g2"]
+    assert pack(heads["b"], memory.blobs).group == OWNER
+    (behind,) = heads["a"].successors(0, broken_by="", broken_as="", now=START)
+    assert pack(behind, memory.blobs).group == "g2"

@@ -1,7 +1,8 @@
 """A failed or cancelled job that its owner runs again, with what comes behind it in its chain."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from afterward.envelope import Entry, Envelope, members_of
 from afterward.errors import CannotSteer, Unavailable
 from afterward.handover import WIDTH
 from afterward.job import Status
-from afterward.memory import MemoryBlobs, MemoryQueues
+from afterward.memory import MemoryBlobs, MemoryQueues, MemoryRecords
 from afterward.queues import MESSAGE_LIMIT
-from afterward.records import Record, Seat, Swap, queued
+from afterward.records import Break, Joined, Record, Seat, Swap, queued
 from afterward.steering import BY_OWNER, cancel, retry
 from afterward.testing import START, ManualClock
 from afterward.worker import Worker
@@ -758,3 +759,74 @@ def test_records_are_swapped_together_or_not_at_all(stores: Backend) -> None:
     assert stores.records.swap_all([*later, fresh])
     assert [standing(stores, name).progress for name in ("one", "two", "three")] == [5, 5, 0]
     assert timestamp(START) == standing(stores, "one").updated
+
+
+def test_a_repeated_hand_over_does_not_cut_a_group_down(memory: Backend) -> None:
+    """(A) → (B | C) → D: B is retried while C waits, and A's message comes once more; D runs after both."""
+    works = Works("B", "C")
+    members = tuple(named(task, name) for task, name in ((SECOND, "B"), (THIRD, "C")))
+    chain(memory, members, named(FIRST, "D"), head="A")
+    first, second, third = works.workers
+    (again,) = receive(memory, first)
+    assert deliver(first, memory, again) == []
+    delete(memory, first, again)
+    drain(memory, second, LETTERS)
+    retry(memory, standing(memory, "B"))
+    deliver(first, memory, again)
+    assert {(one.join, one.members) for one in waiting(memory, THIRD)} == {("B#1", 2)}
+    drain(memory, third, LETTERS)
+    works.failing.clear()
+    works.drain(memory)
+    retry(memory, standing(memory, "C"))
+    works.drain(memory)
+    assert [standing(memory, one).status for one in "ABCD"] == [Status.COMPLETED] * 4
+
+
+class Interrupted(MemoryRecords):
+    """Does something just before a set is counted in the set above it."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def join(self, key: str, slot: int, broken: Break | None, now: float, *, run: int = 0) -> Joined:
+        if self.meanwhile is not None and key.endswith("#1#0") and slot == 0:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return super().join(key, slot, broken, now, run=run)
+
+
+def test_a_set_that_was_counted_before_a_retry_comes_too_late_above(memory: Backend, clock: ManualClock) -> None:
+    """Between the two counts its failed member is retried: what follows waits for that, and is not cancelled."""
+    using = replace(memory, records=(records := Interrupted()))
+    works = Works("member-1")
+    chain(using, tuple(named(SECOND, f"member-{n}") for n in range(WIDTH + 2)), named(THIRD, "after"))
+    drain(using, works.workers[0])
+    queue = memory.queues._messages[SECOND]  # type: ignore[attr-defined]
+    queue.sort(key=lambda one: "member-64" not in one.incoming.body and "member-65" not in one.incoming.body)
+
+    def retried() -> None:
+        drain(using, LETTERS)
+        works.failing.clear()
+        retry(using, standing(using, "member-1"))
+
+    records.meanwhile = retried
+    works.drain(using)
+    assert works.ran.count("member-1") == 2
+    assert (standing(using, "after").status, standing(using, "after").run) == (Status.COMPLETED, 2)
+
+
+def test_a_job_cancelled_before_its_turn_came_says_whose_retry_it_needs(memory: Backend) -> None:
+    """Its message never was on its way; when the failed job is retried, it is met, kept, and can be retried itself."""
+    works = Works("A")
+    chain(memory, named(SECOND, "B"), head="A")
+    cancel(memory, standing(memory, "B"))
+    works.drain(memory)
+    with pytest.raises(CannotSteer, match="a task before it did not complete") as refused:
+        retry(memory, standing(memory, "B"))
+    assert refused.value.retry_after is None
+    works.failing.clear()
+    retry(memory, standing(memory, "A"))
+    works.drain(memory)
+    assert standing(memory, "B").status is Status.CANCELLED
+    retry(memory, standing(memory, "B"))
+    works.drain(memory)
+    assert [standing(memory, one).status for one in "AB"] == [Status.COMPLETED] * 2

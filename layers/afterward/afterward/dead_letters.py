@@ -62,6 +62,9 @@ class DeadLetter:
 
     def _settle(self, envelope: Envelope, record: Record | None) -> None:
         now = self.backend.clock.now()
+        if record is not None and not record.answers(envelope.digest):
+            logger.info("dropped: the message is of a refused request, and the id is another one's by now")
+            return
         if record is not None and record.run != envelope.run:
             logger.info("dropped: the message is of run %d, the job of run %d", envelope.run, record.run)
             return

@@ -244,6 +244,9 @@ class Delivery:
 
     def _refused(self, stands: Record | None) -> None:
         """Do what a message asks for whose job is not this attempt's to run."""
+        if stands is not None and not stands.answers(self._envelope.digest):
+            logger.info("dropped: the message is of a refused request, and the id is another one's by now")
+            return
         if stands is None or stands.run < self._envelope.run:
             self._give_back(1)
         if stands.run > self._envelope.run:

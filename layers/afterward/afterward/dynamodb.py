@@ -41,10 +41,11 @@ _ALIASES = {f"#{name}": name for name in _NAMES}  # many are reserved words of D
 
 _RETURN_OLD = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
-_CLAIMABLE = (
-    "attribute_not_exists(pk) OR (#run = :run AND #attempt < #limit AND "
-    "((#status = :queued AND #not_before <= :now) OR (#status = :running AND #lease <= :now)))"
+_OPEN = (
+    "#run = :run AND #attempt < #limit AND "
+    "((#status = :queued AND #not_before <= :now) OR (#status = :running AND #lease <= :now))"
 )
+_SAME_REQUEST = " AND (attribute_not_exists(#digest) OR #digest = :digest)"
 _MADE = (
     "task",
     "created",
@@ -98,10 +99,11 @@ class DynamoDBRecords:
             ":zero": {"N": "0"},
             ":one": {"N": "1"},
         }
+        admitted = _OPEN + (_SAME_REQUEST if claim.fresh.digest else "")
         used = {"#status", "#attempt", "#lease", "#nonce", "#updated"} | {f"#{name}" for name in named}
         request = {
             "Key": _key(claim.fresh.owner, claim.fresh.id),
-            "ConditionExpression": _CLAIMABLE,
+            "ConditionExpression": f"attribute_not_exists(pk) OR ({admitted})",
             "UpdateExpression": (
                 f"SET #status = :running, #attempt = if_not_exists(#attempt, :zero) + :one, #lease = :until, "
                 f"#nonce = :nonce, #updated = :updated, {made}"
@@ -278,13 +280,12 @@ class DynamoDBRecords:
                 "TableName": self._table,
                 "Key": _seat_key(seat),
                 "UpdateExpression": (
-                    "DELETE #done :slot REMOVE #broken SET #run = :own, #latest = :run, #expires = :expires"
+                    "DELETE #done :slot REMOVE #broken SET #run = :run, #latest = :run, #expires = :expires"
                 ),
                 "ExpressionAttributeNames": _seat_names(seat) | {"#latest": "latest", "#expires": "expires"},
                 "ExpressionAttributeValues": {
                     ":slot": {"NS": [str(seat.slot)]},
                     ":run": {"N": str(seat.run)},
-                    ":own": {"N": str(seat.run if seat.own else 0)},
                     ":expires": {"N": str(int(self._clock.now()) + KEEP_OPEN)},
                 },
             }

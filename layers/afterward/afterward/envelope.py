@@ -20,7 +20,7 @@ from another one with the same id. A body over the limit of SQS lies in S3, and 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from afterward.errors import BadMessage
@@ -46,6 +46,7 @@ class Link:
     arguments: Mapping[str, Json]
     even_if_failed: bool = False
     delay: float = 0.0
+    group: str = ""
     callback: bool = False
 
     def runs_after(self, broken_by: str) -> bool:
@@ -74,7 +75,6 @@ class Envelope(Link):
     run: int = 1
     leg: int = 0
     not_before: float = 0.0
-    group: str = ""
     digest: str = ""
     chain: str = ""
     links: int = 1
@@ -120,9 +120,18 @@ _NOT_IN_SQS = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
 """The two characters that JSON leaves as they are and SQS refuses (SendMessage: XML's character set)."""
 
 
-def dumps(envelope: Envelope) -> str:
-    text = json.dumps({"afterward": FORMAT} | asdict(envelope), separators=(",", ":"), ensure_ascii=False)
-    return text.translate(_NOT_IN_SQS)
+def dumps(envelope: Envelope, rest: str | None = None) -> str:
+    """Write a message body. `rest` is what `dumps_rest` gives, where several envelopes have the same."""
+    own = {"afterward": FORMAT} | {f.name: getattr(envelope, f.name) for f in fields(Envelope) if f.name != "rest"}
+    return f'{_json(own)[:-1]},"rest":{dumps_rest(envelope.rest) if rest is None else rest}}}'
+
+
+def dumps_rest(rest: tuple[Entry, ...]) -> str:
+    return _json([list(map(link_fields, one)) if isinstance(one, tuple) else link_fields(one) for one in rest])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=dict).translate(_NOT_IN_SQS)
 
 
 def pointer(key: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from afterward.backend import Backend
 from afterward.envelope import Entry, Envelope, Link, members_of
 from afterward.job import Status
-from afterward.parcel import pack
+from afterward.parcel import pack_all
 from afterward.records import Break, Held, Joined, Seat, queued
 
 WIDTH = 64
@@ -43,13 +43,13 @@ def _own_break(envelope: Envelope, status: Status) -> Break | None:
 
 def _join(backend: Backend, envelope: Envelope, broken: Break | None) -> Joined | None:
     """Count this job among its group's; return which of them broke the chain once all are over."""
-    joined = None
+    joined, run = None, envelope.run
     for seat, places in seats(envelope):
-        run = seat.run if seat.own else 0
         joined = backend.records.join(seat.key, seat.slot, broken, backend.clock.now(), run=run)
         if joined.count < places:
             return None
-        broken = joined.broken
+        # Above, a set counts in the run of its members' last retry: what was counted before that comes too late.
+        broken, run = joined.broken, joined.run
     return joined
 
 
@@ -59,7 +59,7 @@ def seats(envelope: Envelope) -> Iterator[tuple[Seat, int]]:
     while size:
         node, slot = divmod(number, WIDTH)
         key = f"{envelope.owner}#{envelope.join}#{level}#{node}"
-        yield Seat(key, slot, envelope.run, own=level == 0), min(WIDTH, size - node * WIDTH)
+        yield Seat(key, slot, envelope.run), min(WIDTH, size - node * WIDTH)
         number, size, level = node, -(-size // WIDTH) if size > WIDTH else 0, level + 1
 
 
@@ -73,7 +73,7 @@ def _go_on(backend: Backend, envelope: Envelope, broken_by: str, broken_as: str,
         following = envelope.successors(index, broken_by=broken_by, broken_as=broken_as, now=now)
         if following:
             owed = _owed(backend, following) if again else following
-            backend.queues.send([pack(one, backend.blobs, one.delay) for one in owed])
+            backend.queues.send(pack_all(owed, backend.blobs))
             return
 
 
@@ -82,11 +82,13 @@ def _in_their_run(backend: Backend, envelope: Envelope, retried: int) -> Envelop
 
     What is in another run has run already, or waits for another job that was retried.
     """
-    run = retried or int(envelope.join.rpartition("#")[2])
+    run = int(envelope.join.rpartition("#")[2])
+    if not retried:
+        return dataclasses.replace(envelope, run=run)
     behind = [link.id for link in envelope.behind]
     stands = backend.records.get_all(envelope.owner, behind)
-    taken = {job_id for job_id in behind if job_id not in stands or stands[job_id].run == run}
-    return dataclasses.replace(envelope, run=run, rest=tuple(left(envelope.rest, taken)))
+    taken = {job_id for job_id in behind if job_id not in stands or stands[job_id].run == retried}
+    return dataclasses.replace(envelope, run=retried, rest=tuple(left(envelope.rest, taken)))
 
 
 def _owed(backend: Backend, successors: list[Envelope]) -> list[Envelope]:
@@ -118,9 +120,15 @@ def _cancel(backend: Backend, envelope: Envelope, link: Link, broken_by: str) ->
     outcome = backend.records.add(dataclasses.replace(fresh.changed(now, **cancelled), nonce=fresh.nonce))
     while isinstance(outcome, Held) and outcome.record is not None:
         stands = outcome.record
-        if not stands.untouched or stands.run != envelope.run:
+        if stands.run != envelope.run or stands.attempt > 0:
             return
-        outcome = backend.records.swap(stands, stands.changed(now, **cancelled))
+        if stands.untouched:
+            outcome = backend.records.swap(stands, stands.changed(now, **cancelled))
+        elif stands.status is Status.CANCELLED and stands.owes:
+            # By its owner, and no message will come by which it could be archived.
+            outcome = backend.records.swap(stands, stands.changed(now, owes=""))
+        else:
+            return
 
 
 def cancelled_by(broken_by: str) -> dict[str, Any]:

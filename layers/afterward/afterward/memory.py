@@ -121,7 +121,7 @@ class MemoryRecords:
             self._records |= {one.new.key: one.new for one in swaps}
             for seat in leaving:
                 self._joins.get(seat.key, {}).pop(seat.slot, None)
-                self._runs[seat.key, seat.slot] = seat.run if seat.own else 0
+                self._runs[seat.key, seat.slot] = seat.run
                 self._latest[seat.key] = seat.run
         return True
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from afterward.backend import Backend
 from afterward.envelope import Entry, Envelope, Link, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
-from afterward.parcel import pack
+from afterward.parcel import pack_all
 from afterward.records import Held, Record, link_id, queued
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
     try:
         for promise in promises:
             _reserve(backend, promise, made, now)
-        backend.queues.send([pack(one, backend.blobs, one.delay) for promise in promises for one in promise.due])
+        backend.queues.send(pack_all((one for promise in promises for one in promise.due), backend.blobs))
     except AfterwardError:
         _take_back(backend, made)
         raise
@@ -133,11 +133,12 @@ def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float
 
 
 def _missing(backend: Backend, due: list[Envelope], first: Record) -> list[Envelope]:
-    """Return what a repeat has to send: jobs that no attempt has begun, in the run that they are in by now."""
+    """Return what a repeat has to send: jobs that no attempt has begun. A later run has its message from its retry."""
     others = [one.id for one in due if one.id != first.id]
     stands = {first.id: first} | (backend.records.get_all(first.owner, others) if others else {})
-    owed = [one for one in due if (record := stands.get(one.id)) is None or record.untouched]
-    return [replace(one, run=stands[one.id].run if one.id in stands else first.run) for one in owed]
+    return [
+        one for one in due if (record := stands.get(one.id)) is None or (record.untouched and record.run == one.run)
+    ]
 
 
 def _digest(backend: Backend, calls: Sequence[Call]) -> str:
@@ -172,7 +173,6 @@ def _heads(owner: str, calls: Sequence[Call], now: float) -> list[Envelope]:
         **link_fields(calls[0]),
         owner=owner,
         created=calls[0].created,
-        group=calls[0].group,
         digest=calls[0].digest,
         chain=jobs[0],
         links=len(jobs),

@@ -86,6 +86,10 @@ class Record:
         """Whether the job has not run and may yet, if only by a retry."""
         return self.untouched or self.status is Status.CANCELLED
 
+    def answers(self, digest: str) -> bool:
+        """Whether this is the job of the request with that digest, and not of another one that chose the same id."""
+        return not digest or self.digest in {"", digest}
+
     def held(self, now: float) -> bool:
         """Whether an attempt runs under a live lease."""
         return self.status is Status.RUNNING and self.lease > now
@@ -168,7 +172,7 @@ class Claim:
 
     def admits(self, record: Record) -> bool:
         """Say whether a record may be claimed; the DynamoDB store says the same as a condition expression."""
-        if record.run != self.fresh.run or record.attempt >= record.limit:
+        if record.run != self.fresh.run or record.attempt >= record.limit or not record.answers(self.fresh.digest):
             return False
         if record.status is Status.QUEUED:
             return record.not_before <= self.now
@@ -209,15 +213,11 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A member's place in a set of those that are over: the set's key, and the slot in it. `run` is the member's.
-
-    In the sets above, a slot stands for a set and not for a job: `own` is false.
-    """
+    """A member's place in a set of those that are over: the set's key, and the slot in it. `run` is the member's."""
 
     key: str
     slot: int
     run: int = 0
-    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)

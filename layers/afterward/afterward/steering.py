@@ -179,6 +179,8 @@ def _not_kept(record: Record, now: float) -> CannotSteer:
     if record.owes:
         wait = max(NOT_YET, record.not_before - now + 1)
         return CannotSteer("The task cannot be retried yet: its message is still on its way", retry_after=wait)
+    if record.reason == BY_OWNER:
+        return CannotSteer("The task's turn never came, since a task before it did not complete; retry that one")
     if record.status is Status.CANCELLED:
         return CannotSteer(f"The task was cancelled because {record.reason}; retry that one")
     return CannotSteer("What the task was asked to do is no longer kept")

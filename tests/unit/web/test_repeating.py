@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Form, HTTPException, UploadFile, WebSocket
+from fastapi import APIRouter, FastAPI, Form, HTTPException, Request, UploadFile, WebSocket
 
-from afterward.background import Accepted, BackgroundTasks, accepted
+from afterward.background import Accepted, BackgroundTasks, accepted, install
 from afterward.background.idempotency import KEEP
 from afterward.errors import Unavailable
 from afterward.memory import MemoryQueues, MemoryRecords
@@ -258,30 +258,90 @@ def test_a_key_that_cannot_be_kept_is_not_named(site: Site) -> None:
     assert "idempotency_key" not in refused.json()
 
 
-def test_a_websocket_may_have_a_key(site: Site) -> None:
-    """It has no body; its address is what tells it from another one."""
+def test_a_websockets_key_counts_for_nothing(site: Site) -> None:
+    """What it will say is in no request, so one that connects again with the same key must not lose what it adds."""
 
     @site.app.websocket("/notes")
     async def notes(websocket: WebSocket, background_tasks: BackgroundTasks) -> None:
         await websocket.accept()
-        heard.append(background_tasks.add_task(note, "milk").id)
+        background_tasks.add_task(note, "milk")
         await background_tasks.publish()
         await websocket.close()
 
-    heard: list[str] = []
+    for _ in range(2):
+        connect(site, "/notes", (b"idempotency-key", b"order-1"))
+    assert len({chain[0].id for chain in site.promised()}) == 2
+
+
+def connect(site: Site, path: str, *headers: tuple[bytes, bytes]) -> list[MutableMapping[str, Any]]:
+    """Open a WebSocket, and return what the app sends."""
+    sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "websocket.connect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        assert message["type"] != "websocket.http.response.start"
+        sent.append(message)
 
-    headers = [(b"idempotency-key", b"order-1")]
-    for _ in range(2):
-        scope = {"type": "websocket", "path": "/notes", "headers": headers, "query_string": b"", "subprotocols": []}
-        site.loop.run_until_complete(site.app(scope, receive, send))
-    assert heard[0] == heard[1]
-    assert {chain[0].id for chain in site.promised()} == {heard[0]}
+    scope = {"type": "websocket", "path": path, "headers": [*headers], "query_string": b"", "subprotocols": []}
+    site.loop.run_until_complete(site.app(scope, receive, send))
+    return sent
+
+
+def test_a_websocket_whose_tasks_are_refused_is_closed(site: Site) -> None:
+    """With "try again later"; it was accepted long ago, so no HTTP answer can be given."""
+
+    @site.app.websocket("/notes")
+    async def notes(websocket: WebSocket, background_tasks: BackgroundTasks) -> None:
+        await websocket.accept()
+        background_tasks.add_task(note, "milk")
+        await background_tasks.publish()
+
+    site.queues.refusing = True
+    accepted, closed = connect(site, "/notes")
+    assert accepted["type"] == "websocket.accept"
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+
+
+def test_a_key_belongs_to_its_whole_route(site: Site) -> None:
+    """Prefixes of routers and mounts of apps are part of it."""
+
+    def routes(router: FastAPI | APIRouter) -> None:
+        @router.post("/items", status_code=202)
+        async def add(background_tasks: BackgroundTasks) -> Accepted:
+            return accepted(background_tasks.add_task(note, "x"), message="added")
+
+    for prefix in ("/a", "/b"):
+        router = APIRouter()
+        routes(router)
+        site.app.include_router(router, prefix=prefix)
+    for path in ("/c", "/d"):
+        mounted = FastAPI()
+        install(mounted)
+        mounted.dependency_overrides = site.app.dependency_overrides
+        routes(mounted)
+        site.app.mount(path, mounted)
+    assert [site.post(f"/{one}/items", headers=KEY).status_code for one in "abcd"] == [202] * 4
+    assert len(site.promised()) == 4
+
+
+def test_a_half_refused_group_answers_503_whatever_became_of_the_body(site: Site) -> None:
+    """The endpoint may have read it as a stream, and the key that is named needs none of it."""
+    site.backend = _with(site, HalfRefusing(site.backend.clock, refusing=True))
+
+    @site.app.post("/", status_code=202)
+    async def add(request: Request, background_tasks: BackgroundTasks) -> list[str]:
+        async for _ in request.stream():
+            pass
+        group = background_tasks.group()
+        return [group.add_task(task, text).id for task, text in ((note, "a"), (other, "b"))]
+
+    refused = site.post("/", content=b"abc")
+    assert refused.status_code == 503
+    site.queues.refusing = False
+    again = site.post("/", content=b"abc", headers={"Idempotency-Key": refused.json()["idempotency_key"]})
+    assert again.status_code == 202
+    assert {chain[0].id for chain in site.promised()} == set(again.json())
 
 
 def test_a_refused_chain_names_no_key(notes: Site) -> None:

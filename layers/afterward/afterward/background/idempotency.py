@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Header
-from fastapi.requests import HTTPConnection, Request
+from fastapi.requests import Request
 from starlette.datastructures import UploadFile
 
 from afterward.backend import Backend
+from afterward.background.request_log import route_of
 from afterward.background.threads import off_the_loop
 from afterward.envelope import Json
 from afterward.errors import KeyInUse, KeyReused
@@ -69,19 +70,30 @@ class Idempotency:
         self.known = True
 
     def _check(self, stands: RequestKey) -> None:
-        if stands.digest != self.key.digest:
+        if stands.digest not in {"", self.key.digest}:
             raise KeyReused("the Idempotency-Key was used for another request")
 
 
-async def idempotency(
-    connection: HTTPConnection, backend: Backend, owner: str, key: str, seed: str | None = None
-) -> Idempotency:
-    """Return what names this request's jobs under a key; `seed` where it has named them already."""
-    route = str(getattr(connection.scope.get("route"), "path", connection.scope["path"]))
-    text = f"{connection.scope.get('method', '')} {route}\n{_unquoted(key)}"
-    name = f"{owner}#{hashlib.sha256(text.encode()).hexdigest()}"
-    digest = await off_the_loop(backend.digests.of, await _request(connection))
-    return Idempotency(backend, key, RequestKey(name=name, seed=seed or new_id(), digest=digest, expires=0))
+async def idempotency(request: Request, backend: Backend, owner: str, key: str) -> Idempotency:
+    """Return what names this request's jobs under the key that came with it."""
+    digest = await off_the_loop(backend.digests.of, await _content(request))
+    return Idempotency(
+        backend, key, RequestKey(name=_name(request, owner, key), seed=new_id(), digest=digest, expires=0)
+    )
+
+
+def named_afterwards(request: Request, backend: Backend, owner: str, seed: str) -> Idempotency:
+    """Return a key of our own making, under which a repeat names the jobs that this request has named by `seed`.
+
+    Only this client will be told of it, so no digest is needed to tell the repeat from another request.
+    """
+    key = new_id()
+    return Idempotency(backend, key, RequestKey(name=_name(request, owner, key), seed=seed, digest="", expires=0))
+
+
+def _name(request: Request, owner: str, key: str) -> str:
+    text = f"{request.method} {request.scope.get('root_path', '')}{route_of(request.scope)}\n{_unquoted(key)}"
+    return f"{owner}#{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _unquoted(key: str) -> str:
@@ -89,14 +101,13 @@ def _unquoted(key: str) -> str:
     return key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
 
 
-async def _request(connection: HTTPConnection) -> Json:
+async def _content(request: Request) -> Json:
     """Return what tells one request from another: its address and its body."""
-    address: list[Json] = [connection.scope["path"], connection.scope["query_string"].decode("latin-1")]
-    if not isinstance(connection, Request):
-        return address
-    if connection._form is not None:  # noqa: SLF001 - the body is consumed, and its boundary differs in each repeat
-        return [*address, [[name, _field(value)] for name, value in connection._form.multi_items()]]  # noqa: SLF001 - as above
-    return [*address, hashlib.sha256(await connection.body()).hexdigest()]
+    address: list[Json] = [request.scope["path"], request.scope["query_string"].decode("latin-1")]
+    form = request._form  # noqa: SLF001 - where it is read, the body is consumed, and its boundary differs in each repeat
+    if form is not None:
+        return [*address, [[name, _field(value)] for name, value in form.multi_items()]]
+    return [*address, hashlib.sha256(await request.body()).hexdigest()]
 
 
 def _field(value: str | UploadFile) -> Json:

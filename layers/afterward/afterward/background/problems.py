@@ -3,11 +3,11 @@
 import http
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.utils import is_body_allowed_for_status_code
@@ -81,11 +81,8 @@ def install(app: FastAPI) -> None:
     app.openapi = partial(_document, app, app.openapi)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Unavailable, _unavailable)
-    app.add_exception_handler(IdTaken, _taken)
-    app.add_exception_handler(KeyReused, _key_reused)
-    app.add_exception_handler(KeyInUse, _key_in_use)
-    app.add_exception_handler(CannotSteer, _cannot_steer)
+    for error, handler in _OWN.items():
+        app.add_exception_handler(error, partial(_own, handler))  # type: ignore[arg-type]  # it serves both kinds
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -154,3 +151,26 @@ async def _cannot_steer(_request: Request, error: Exception) -> ProblemResponse:
 
 async def _unexpected(_request: Request, _error: Exception) -> ProblemResponse:
     return ProblemResponse(500, "The server met an unexpected error; it has been logged.")
+
+
+_OWN: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Unavailable: _unavailable,
+    IdTaken: _taken,
+    KeyReused: _key_reused,
+    KeyInUse: _key_in_use,
+    CannotSteer: _cannot_steer,
+}
+
+TRY_AGAIN, FAILED = 1013, 1011
+"""Codes with which a WebSocket is closed (RFC 6455, 7.4.1, and its registry)."""
+
+
+async def _own(
+    handler: Callable[[Request, Exception], Awaitable[Response]], connection: Request | WebSocket, error: Exception
+) -> Response | None:
+    """Answer a request; a WebSocket, which may have been accepted long ago, is closed."""
+    if isinstance(connection, WebSocket):
+        logger.error("a WebSocket's tasks were not accepted", exc_info=error)
+        await connection.close(TRY_AGAIN if isinstance(error, Unavailable | KeyInUse) else FAILED)
+        return None
+    return await handler(connection, error)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +38,7 @@ class RequestLog:
             try:
                 await self._app(scope, receive, noted)
             finally:
-                _log(scope["method"], _route(scope), status, time.perf_counter() - began)
+                _log(scope["method"], route_of(scope), status, time.perf_counter() - began)
 
 
 def _log(method: str, route: str, status: int, seconds: float) -> None:
@@ -45,7 +46,7 @@ def _log(method: str, route: str, status: int, seconds: float) -> None:
     logger.info("%s %s %d", method, route, status, extra=keys)
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: MutableMapping[str, Any]) -> str:
     """Return the template of the route that was taken, as far as FastAPI tells; "-" where none was."""
     within = scope.get("fastapi", {}).get("effective_route_context")  # knows the prefixes of routers
     return getattr(within or scope.get("route"), "path", "-")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 from fastapi import Depends, Response
-from fastapi.requests import HTTPConnection
+from fastapi.requests import HTTPConnection, Request
 
 from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
-from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency
+from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency, named_afterwards
 from afterward.background.store import store
 from afterward.background.threads import off_the_loop
 from afterward.clock import Clock, timestamp
@@ -203,8 +203,8 @@ async def durable_tasks(  # noqa: PLR0913, PLR0917 - each of them injected
         return
     tasks = _RequestTasks(using, owner, links, connection.scope.get("root_path", ""))
     tasks.connection, tasks.response = connection, response
-    if idempotency_key is not None:
-        await tasks.repeat(idempotency_key)
+    if idempotency_key is not None and isinstance(connection, Request):  # what a WebSocket says, no key can know
+        await tasks.repeat(connection, idempotency_key)
     connection.scope[_SCOPE] = tasks
     yield tasks
     await tasks.close()
@@ -217,9 +217,9 @@ class _RequestTasks(DurableTasks):
     response: Response
     idempotency: Idempotency | None = None
 
-    async def repeat(self, key: str) -> None:
+    async def repeat(self, request: Request, key: str) -> None:
         """Name the jobs as an earlier request with this key did, if there was one."""
-        self.idempotency = await idempotency(self.connection, self.backend, self._owner, key)
+        self.idempotency = await idempotency(request, self.backend, self._owner, key)
         await off_the_loop(self.idempotency.look)
         self._seed, self._repeatable = self.idempotency.seed, True
 
@@ -240,12 +240,14 @@ class _RequestTasks(DurableTasks):
         """Return a key under which a repeat names the same jobs, so that it adds only those that were refused."""
         if self.idempotency is not None:
             return self.idempotency.given
+        if not isinstance(self.connection, Request):
+            return ""
+        made = named_afterwards(self.connection, self.backend, self._owner, self._seed)
         try:
-            made = await idempotency(self.connection, self.backend, self._owner, key := new_id(), self._seed)
             await off_the_loop(made.keep)
         except Unavailable:
             return ""
-        return key
+        return made.given
 
     def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
         job = super()._added(task, arguments, side=side)
