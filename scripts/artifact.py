@@ -54,8 +54,12 @@ def install(requirements: Path, target: Path) -> None:
 
 
 def strip(target: Path) -> None:
-    """Remove what no import needs: stubs, packages' own tests and programs."""
-    patterns = ("**/*.pyi", "bin", "*/tests", "boto*/examples", ".lock")
+    """Remove what no import needs: stubs, packages' own tests and programs, and Pydantic's first version.
+
+    FastAPI would import that, for a twentieth of the API's init, only to see that no model here is one of its; where it
+    is missing, FastAPI knows so.
+    """
+    patterns = ("**/*.pyi", "bin", "*/tests", "boto*/examples", "pydantic/v1", ".lock")
     for path in [path for pattern in patterns for path in target.glob(pattern)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

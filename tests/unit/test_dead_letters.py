@@ -1,6 +1,7 @@
 """What could not be done is kept, and its record says so."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -295,3 +296,12 @@ def test_the_handler_on_lambda_reads_its_settings_at_init(monkeypatch: pytest.Mo
     monkeypatch.setattr("logging.root.handlers", [])
     with pytest.raises(SettingError, match="AFTERWARD_JOBS_TABLE"):
         DeadLetters()
+
+
+def test_a_letter_of_a_refused_request_fails_nobody_elses_job(memory: Backend) -> None:
+    """Its message was sent although the answer was 503, and the id has become another request's since."""
+    using = memory.records
+    using.add(replace(record(), digest="the second request"))
+    buried(memory, digest="the first request")
+    run(HANDLER, memory)
+    assert (standing(memory).status, archive(memory), letters(memory)) == (Status.QUEUED, {}, 0)
