@@ -62,6 +62,13 @@ def test_functions_fit_into_lambda(build: Path, template: Template) -> None:
         assert total <= LIMIT, logical_id
 
 
+def test_the_first_pydantic_stays_behind(build: Path) -> None:
+    """FastAPI would import it on every cold start; the second is all there."""
+    pydantic = build / "AfterwardLayer" / "python" / "pydantic"
+    assert (pydantic / "main.py").is_file()
+    assert not (pydantic / "v1").exists()
+
+
 def test_each_artifact_has_its_own_code_only(build: Path, root: Path, template: Template) -> None:
     """A function's artifact holds the modules of its folder and no other's: no task's code is in the API's."""
     for logical_id, name in functions(template).items():
