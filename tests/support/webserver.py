@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+HANDSHAKE = b"\x16"
+"""With which TLS begins (RFC 8446, 5.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -93,6 +96,9 @@ class WebServer:
     def _serve(self, taken: socket.socket) -> None:
         taken.settimeout(10)
         with suppress(OSError), taken, self._wrapped(taken) as connected:
+            if self.tls is None and connected.recv(1, socket.MSG_PEEK) == HANDSHAKE:
+                self.over.wait(10)  # its bytes are random: some of them read like lines
+                return
             request = self._read(connected)
             if request is None:
                 return
@@ -111,7 +117,7 @@ class WebServer:
     def _read(self, connected: socket.socket) -> Request | None:
         with connected.makefile("rb") as file:
             first = file.readline().decode("latin-1").split()
-            if len(first) < 2:  # nothing, or a TLS handshake
+            if not first:
                 return None
             headers = {}
             while line := file.readline().strip().decode("latin-1"):
