@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import catalog
 from afterward import Depends, Discard, Progress, Results, Retry, injected
 from afterward.clock import Clock, SystemClock
-from destination import Refused, Unanswered
+from destination import outcome
 from outbound import Answer, Client, public_client
 
 SECONDS = 20.0
@@ -44,12 +44,8 @@ def fetch(  # noqa: PLR0913 - two are the task's, the others are injected
 
 
 def _got(client: Client, url: str, clock: Clock) -> Answer:
-    try:
+    with outcome():
         answer = client.get(url, seconds=SECONDS, limit=LIMIT, accept=ACCEPT)
-    except Refused as refused:
-        raise Discard(str(refused)) from refused
-    except Unanswered as unanswered:
-        raise Retry(str(unanswered)) from unanswered
     if not answer.good:
         _give_up_or_wait(answer, clock)
     return answer

@@ -18,7 +18,7 @@ from afterward import Chain, Depends, Discard, Job, Retry, injected
 from afterward.clock import Clock, SystemClock
 from afterward.errors import SettingError
 from afterward.settings import required
-from destination import Refused, Unanswered
+from destination import outcome
 from outbound import Client, public_client
 
 SECONDS = 15.0
@@ -109,12 +109,8 @@ def post(  # noqa: PLR0913 - three are the task's, the others are injected
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signatures(keys, message_id, timestamp, body),
     }
-    try:
+    with outcome():
         answer = client.post(url, body, headers, seconds=SECONDS)
-    except Refused as refused:
-        raise Discard(str(refused)) from refused
-    except Unanswered as unanswered:
-        raise Retry(str(unanswered)) from unanswered
     if answer.good:
         return
     reason = f"{answer.host} answered {answer.status}"

@@ -12,7 +12,8 @@ Their texts name the host and nothing else of the URL, whose path and query may 
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, ip_network
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from ssrfguard import DEFAULT_DENIED, AddressTable, Block, Policy, Reach, Resolver, SSRFGuardError, Target, resolve
 
+from afterward import Discard, Retry
 from afterward.errors import SettingError
 from deadline import Deadline
 
@@ -52,6 +54,17 @@ class Refused(OutboundError):
 
 class Unanswered(OutboundError):
     """No answer came this time."""
+
+
+@contextmanager
+def outcome() -> Iterator[None]:
+    """Turn what the outbound layer raises into what becomes of the job."""
+    try:
+        yield
+    except Refused as refused:
+        raise Discard(str(refused)) from refused
+    except Unanswered as unanswered:
+        raise Retry(str(unanswered)) from unanswered
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import pytest
 
 from afterward import Depends, Discard, Effects, Progress, Retry, injected
 from afterward.backend import Backend
-from afterward.dead_letters import DeadLetters
 from afterward.effects import LIMIT
 from afterward.errors import Continue
 from afterward.in_process import Invocation, as_record
@@ -20,11 +19,11 @@ from afterward.parcel import pack
 from afterward.queues import Incoming
 from afterward.steering import cancel, retry
 from afterward.testing import START, ManualClock, Trial
-from afterward.worker import Worker
 from afterward.writes import Put, Update
 from tests.support.cloud import Cloud
 from tests.support.faults import Wire
 from tests.support.jobs import FIRST, deliver, envelope, run, send, standing, worker
+from tests.support.line import LETTERS, drain
 
 SUM = {"id": "sum"}
 
@@ -765,15 +764,13 @@ def test_a_retry_by_hand_counts_no_item_again(memory: Backend, clock: ManualCloc
                 cancel(memory, standing(memory))
             count(effects, f"item {item}")
 
-    handlers: list[Worker | DeadLetters] = [worker(FIRST, work), DeadLetters()]
+    handlers = (worker(FIRST, work), LETTERS)
     send(memory, envelope())
-    while any([run(handler, memory, seconds=900) for handler in handlers]):  # noqa: C419 - each of them has its turn
-        pass
+    drain(memory, *handlers)
     assert (standing(memory).status, standing(memory).progress) == (ending, 2)
     retry(memory, standing(memory))
     assert standing(memory).progress == 2
-    while any([run(handler, memory, seconds=900) for handler in handlers]):  # noqa: C419 - as above
-        pass
+    drain(memory, *handlers)
     assert (standing(memory).status, standing(memory).run) == (Status.COMPLETED, 2)
     assert worked == [0, 1, 2, 2, 3, 4, 5]
     assert counted(memory) == {f"item {item}": 1 for item in range(6)}

@@ -8,7 +8,6 @@ import pytest
 from afterward import Chain, injected
 from afterward.backend import Backend
 from afterward.clock import timestamp
-from afterward.dead_letters import DeadLetters
 from afterward.envelope import Entry, Envelope, members_of
 from afterward.errors import Discard, Unavailable
 from afterward.handover import WIDTH, hand_over
@@ -18,9 +17,9 @@ from afterward.publish import publish
 from afterward.records import Record, queued
 from afterward.sqs import SqsQueues
 from afterward.testing import START, ManualClock
-from afterward.worker import Worker
 from tests.support.cloud import Cloud
 from tests.support.jobs import FIRST, OWNER, SECOND, THIRD, call, envelope, link, run, standing, waiting, worker
+from tests.support.line import LETTERS, drain
 
 
 def group(*job_ids: str, task: str = SECOND) -> Entry:
@@ -225,14 +224,7 @@ def test_a_callback_is_told_what_broke_the_chain(memory: Backend) -> None:
         told.append(chain)
 
     publish(memory, OWNER, [[call(FIRST, id="a"), call(SECOND, id="b"), call(THIRD, id="t", callback=True)]])
-    handlers: list[Worker | DeadLetters] = [
-        worker(FIRST, fail),
-        worker(SECOND, tell),
-        worker(THIRD, tell),
-        DeadLetters(),
-    ]
-    while any([run(handler, memory) for handler in handlers]):  # noqa: C419 - each of them has its turn
-        pass
+    drain(memory, worker(FIRST, fail), worker(SECOND, tell), worker(THIRD, tell), LETTERS)
     assert [(one.id, one.status, one.broken_by) for one in told] == [("a", Status.FAILED, "a")]
     assert standing(memory, "b").status is Status.CANCELLED
     assert standing(memory, "t").status is Status.COMPLETED
@@ -252,13 +244,6 @@ def test_a_callback_that_fails_stops_nothing(memory: Backend) -> None:
 
     calls = [call(FIRST, id="a"), call(SECOND, id="t", callback=True), call(THIRD, id="u", callback=True)]
     publish(memory, OWNER, [calls])
-    handlers: list[Worker | DeadLetters] = [
-        worker(FIRST, work),
-        worker(SECOND, fail),
-        worker(THIRD, tell),
-        DeadLetters(),
-    ]
-    while any([run(handler, memory) for handler in handlers]):  # noqa: C419 - each of them has its turn
-        pass
+    drain(memory, worker(FIRST, work), worker(SECOND, fail), worker(THIRD, tell), LETTERS)
     assert [(one.id, one.status) for one in told] == [("a", Status.COMPLETED)]
     assert standing(memory, "a").links is None

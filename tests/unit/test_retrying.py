@@ -16,7 +16,7 @@ from afterward.errors import CannotSteer, Unavailable
 from afterward.handover import WIDTH
 from afterward.job import Status
 from afterward.memory import MemoryBlobs, MemoryQueues, MemoryRecords
-from afterward.queues import MESSAGE_LIMIT
+from afterward.queues import MESSAGE_LIMIT, Incoming
 from afterward.records import Break, Joined, Record, Seat, Swap, queued
 from afterward.steering import BY_OWNER, cancel, retry
 from afterward.testing import START, ManualClock
@@ -467,18 +467,25 @@ def test_what_follows_a_group_waits_for_all_members_that_are_retried(stores: Bac
     assert statuses(stores, "after") == [(Status.COMPLETED, 3)]
 
 
+def beside_a_failed_one(using: Backend, works: Works) -> Incoming:
+    """Bring a group of "a" and "b" to where "a" has failed and is archived; return the message of "b", received."""
+    chain(using, (named(SECOND, "a"), named(SECOND, "b")), named(THIRD, "after"))
+    first, second, _ = works.workers
+    drain(using, first)
+    messages = {message.body: message for message in receive(using, second)}
+    (slow,) = (one for body, one in messages.items() if '"id":"b"' in body)
+    (fast,) = (one for body, one in messages.items() if '"id":"a"' in body)
+    assert deliver(second, using, fast) == []
+    delete(using, second, fast)
+    drain(using, LETTERS)
+    return slow
+
+
 def test_a_retried_member_waits_for_those_that_still_run(stores: Backend) -> None:
     """It was counted as over when it failed; it is not, until it ends again, and then the last one goes on."""
     works = Works("a")
-    chain(stores, (named(SECOND, "a"), named(SECOND, "b")), named(THIRD, "after"))
-    first, second, third = works.workers
-    drain(stores, first)
-    messages = {message.body: message for message in receive(stores, second)}
-    (slow,) = (one for body, one in messages.items() if '"id":"b"' in body)
-    (fast,) = (one for body, one in messages.items() if '"id":"a"' in body)
-    assert deliver(second, stores, fast) == []
-    delete(stores, second, fast)
-    drain(stores, LETTERS)
+    _, second, third = works.workers
+    slow = beside_a_failed_one(stores, works)
     works.failing.clear()
     retry(stores, standing(stores, "a"))
     drain(stores, second, third)
@@ -493,15 +500,8 @@ def test_a_retried_member_waits_for_those_that_still_run(stores: Backend) -> Non
 def test_a_retried_member_is_not_counted_by_its_old_run(stores: Backend) -> None:
     """The dead letter's handler was about to hand over when the retry came: that counts nothing any more."""
     works = Works("a")
-    chain(stores, (named(SECOND, "a"), named(SECOND, "b")), named(THIRD, "after"))
-    first, second, third = works.workers
-    drain(stores, first)
-    messages = {message.body: message for message in receive(stores, second)}
-    (slow,) = (one for body, one in messages.items() if '"id":"b"' in body)
-    (fast,) = (one for body, one in messages.items() if '"id":"a"' in body)
-    assert deliver(second, stores, fast) == []
-    delete(stores, second, fast)
-    drain(stores, LETTERS)
+    _, second, third = works.workers
+    slow = beside_a_failed_one(stores, works)
     key = f"{OWNER}#a#1#0#0"
     stands = standing(stores, "a")
     works.failing.clear()

@@ -16,13 +16,13 @@ from afterward.records import Record
 def keep(backend: Backend, name: str, message: str, body: str, about: dict[str, Any]) -> None:
     """Archive the body of a message; what stands under the name already stays."""
     letter = {"archived": timestamp(backend.clock.now()), "message": message, "body": body}
-    backend.blobs.put_once(f"archive/{name}.json", json.dumps(letter | about))
+    backend.blobs.put_once(_key(name), json.dumps(letter | about))
 
 
 def keep_job(backend: Backend, envelope: Envelope, message: str, **told: str | int) -> None:
     """Archive a job whole, also where its message only points at its envelope; `told`: attempts, reason, error."""
     about = {"owner": envelope.owner, "job": envelope.id, "task": envelope.task, "run": envelope.run}
-    keep(backend, f"{envelope.owner}/{envelope.id}/{envelope.run}", message, dumps(envelope), about | told)
+    keep(backend, _name(envelope), message, dumps(envelope), about | told)
 
 
 def kept(backend: Backend, record: Record) -> Envelope | None:
@@ -31,7 +31,15 @@ def kept(backend: Backend, record: Record) -> Envelope | None:
     Raises BadMessage where it has a format that this code does not know.
     """
     try:
-        letter = backend.blobs.get(f"archive/{record.owner}/{record.id}/{record.run}.json")
+        letter = backend.blobs.get(_key(_name(record)))
     except BadMessage:
         return None
     return loads(json.loads(letter)["body"])
+
+
+def _name(job: Envelope | Record) -> str:
+    return f"{job.owner}/{job.id}/{job.run}"
+
+
+def _key(name: str) -> str:
+    return f"archive/{name}.json"

@@ -136,16 +136,17 @@ class Delivery:
     def _execute(self, record: Record, progress: Progress, lease: Lease, results: Results) -> None:
         arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
         remaining = self.deadline - self._now
-        given = self._given(record, progress, lease) | {Results: results}
+        given = self._given(record, progress, lease, results)
         self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
 
-    def _given(self, record: Record, progress: Progress, lease: Lease) -> dict[type, Any]:
+    def _given(self, record: Record, progress: Progress, lease: Lease, results: Results) -> dict[type, Any]:
         """Return what is injected by type: one line for each of `builtin.BUILTIN`."""
         return {
             Progress: progress,
             Job: Job(record.id, self.task.name, record.created),
             Chain: self._chain,
             Effects: Effects(lease.batches),
+            Results: results,
         }
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
 
@@ -11,7 +11,7 @@ from afterward.aws import answering, code_of
 from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
-from afterward.listing import Cursor, Page, Place, places
+from afterward.listing import Cursor, Page, Place, read_page
 from afterward.records import KEEP_OPEN, Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _OWN = {"owner", "id"}  # in the key
 _NAMES = [field.name for field in fields(Record) if field.name not in _OWN]
 _ALIASES = {f"#{name}": name for name in _NAMES}  # many are reserved words of DynamoDB's expressions
 
-_RETURN_OLD = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+_RETURN_OLD: Item = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 _OPEN = (
     "#run = :run AND #attempt < #limit AND "
@@ -82,8 +82,8 @@ class DynamoDBRecords:
         if len(records) == 1:
             self.add(records[0])
             return
-        for start in range(0, len(records), TRANSACTION):
-            self._add_together(records[start : start + TRANSACTION])
+        for step in _in_steps(records, TRANSACTION):
+            self._add_together(step)
 
     def claim(self, claim: Claim) -> Written | Held:
         fresh = _item(claim.fresh)
@@ -122,8 +122,7 @@ class DynamoDBRecords:
     def _swap_with(self, effects: "Sequence[Write]", old: Record, new: Record) -> Written | Held:
         from afterward.transaction import refusal_of, requested  # noqa: PLC0415 - tasks without effects pay nothing
 
-        record = {"TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **_update(old, new)}
-        items = [{"Update": record}, *map(requested, effects)]
+        items = [self._swapped(Swap(old, new)), *map(requested, effects)]
         pause, until = 0.1, min(old.lease - 1, self._clock.now() + PATIENCE)
         while True:
             try:
@@ -150,7 +149,7 @@ class DynamoDBRecords:
             "ConditionExpression": "#nonce = :old",
             "ExpressionAttributeNames": {"#nonce": "nonce"},
             "ExpressionAttributeValues": {":old": {"S": record.nonce}},
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **_RETURN_OLD,
         }
         try:
             self._call("delete_item", **request)
@@ -163,27 +162,28 @@ class DynamoDBRecords:
             record = self.get(owner, job_ids[0])
             return {record.id: record} if record else {}
         keys = [_key(owner, job_id) for job_id in dict.fromkeys(job_ids)]
-        records = [
-            record for start in range(0, len(keys), BATCH) for record in self._batch(keys[start : start + BATCH])
-        ]
+        records = [record for step in _in_steps(keys, BATCH) for record in self._batch(step)]
         return {record.id: record for record in records}
 
-    def _batch(self, keys: list[Item]) -> Iterator[Record]:
-        waiting = keys
+    def _tries(self) -> Iterator[int]:
+        """Count the tries of a request, with longer and longer pauses between them."""
         for attempt in range(1, CONFLICTS + 1):
+            yield attempt
+            self._clock.sleep(self._clock.jitter(min(1.0, 0.05 * 2**attempt)))
+
+    def _batch(self, keys: Sequence[Item]) -> Iterator[Record]:
+        waiting = list(keys)
+        for _ in self._tries():
             asked = {self._table: {"Keys": waiting, "ConsistentRead": True}}
             answer = self._call("batch_get_item", table=False, RequestItems=asked)
             yield from map(_record, answer["Responses"].get(self._table, []))
             waiting = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not waiting:
                 return
-            self._clock.sleep(self._clock.jitter(0.05 * 2**attempt))
         raise Unavailable("DynamoDB kept leaving keys unread")
 
     def page(self, owner: str, limit: int, cursor: Cursor | None, shards: int) -> Page:
-        found, behind = places(partial(self._listed, owner), shards, limit, cursor)
-        records = self.get_all(owner, [place.id for place in found])
-        return Page([records[place.id] for place in found if place.id in records], behind)
+        return read_page(partial(self._listed, owner), partial(self.get_all, owner), shards, limit, cursor)
 
     def _listed(self, owner: str, shard: int, cursor: Cursor | None, most: int) -> list[Place]:
         request = _listing(f"{owner}#{shard}", owner, cursor, shard)
@@ -246,14 +246,13 @@ class DynamoDBRecords:
     def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
         if len(swaps) == 1 and swaps[0].old and not leaving:
             return isinstance(self.swap(swaps[0].old, swaps[0].new), Written)
-        step = TRANSACTION - len(leaving)
-        steps = [swaps[start : start + step] for start in range(0, len(swaps), step)]
+        steps = list(_in_steps(swaps, TRANSACTION - len(leaving)))
         return all(self._swap_together(one, leaving if one is steps[-1] else ()) for one in steps)
 
     def _swap_together(self, swaps: Sequence[Swap], leaving: Sequence[Seat]) -> bool:
         items = [*map(self._swapped, swaps), *map(self._left, leaving)]
         token = swaps[-1].new.nonce
-        for attempt in range(1, CONFLICTS + 1):
+        for _ in self._tries():
             try:
                 self._call("transact_write_items", table=False, TransactItems=items, ClientRequestToken=token)
             except _CancelledError as cancelled:
@@ -264,7 +263,6 @@ class DynamoDBRecords:
                         for one, swap in zip(cancelled.reasons, swaps, strict=False)
                     ]
                     return all(isinstance(one, Written) for one in met)
-                self._clock.sleep(self._clock.jitter(min(1.0, 0.05 * 2**attempt)))
             else:
                 return True
         raise Unavailable("DynamoDB kept cancelling the transaction that writes the records")
@@ -304,7 +302,7 @@ class DynamoDBRecords:
             "ConditionExpression": "attribute_not_exists(pk) OR #expires <= :now",
             "ExpressionAttributeNames": {"#expires": "expires"},
             "ExpressionAttributeValues": {":now": {"N": str(int(now))}},
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **_RETURN_OLD,
         }
         try:
             self._call("put_item", **request)
@@ -314,12 +312,12 @@ class DynamoDBRecords:
 
     def _written(self, new: Record | None, operation: str, *, nonce: str = "", **request: Any) -> Written | Held:
         try:
-            answer = self._call(operation, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request)
+            answer = self._call(operation, **_RETURN_OLD, **request)
         except _ConditionError as refusal:
             return _met(refusal.item, new.nonce if new else nonce)
         return Written(new or _record(answer["Attributes"]))
 
-    def _add_together(self, records: list[Record]) -> None:
+    def _add_together(self, records: Sequence[Record]) -> None:
         waiting = records
         for attempt in range(1, CONFLICTS + 1):
             try:
@@ -392,6 +390,14 @@ def _update(old: Record, new: Record) -> Item:
         "ExpressionAttributeNames": {f"#{name}": name for name in {*put, *gone, "nonce"}},
         "ExpressionAttributeValues": {":old": {"S": old.nonce}} | {f":{name}": after[name] for name in put},
     }
+
+
+T = TypeVar("T")
+
+
+def _in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Yield so many at a time: what one request takes."""
+    return (every[start : start + most] for start in range(0, len(every), most))
 
 
 def _listing(name: str, owner: str, cursor: Cursor | None, shard: int) -> Item:

@@ -103,13 +103,14 @@ class Envelope(Link):
 
     def at(self, links: Sequence[Link], *, side_by_side: bool, now: float) -> list["Envelope"]:
         """Return the envelopes of these jobs, whose turn it is now; a group counts its members under one key."""
-        joined = {"join": f"{links[0].id}#{self.run}", "members": len(links)} if side_by_side and links else {}
-        alone: dict[str, Any] = {"join": "", "members": 0}
+        join, members = (f"{links[0].id}#{self.run}", len(links)) if side_by_side and links else ("", 0)
         return [
             replace(
                 self,
-                **link_fields(link) | alone | joined,
-                member=number if joined else 0,
+                **link_fields(link),
+                join=join,
+                member=number,
+                members=members,
                 not_before=now + link.delay if link.delay else 0.0,
             )
             for number, link in enumerate(links)

@@ -44,8 +44,10 @@ class Unavailable(Refused):
     """A service did not take the job; the caller should try again after `retry_after` seconds.
 
     `key`, where some jobs of the request may run all the same: repeated with this Idempotency-Key, the request adds
-    only those that are missing.
+    only those that are missing. `said`: what the caller is told that could not be done.
     """
+
+    said = ""
 
     def __init__(self, detail: str, *, retry_after: int = 2, key: str = "") -> None:
         super().__init__(detail)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from afterward.job import JOB_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from afterward.records import Record
 
 MOST_SHARDS = 64
@@ -90,7 +92,20 @@ class Listing(Protocol):
     def __call__(self, shard: int, cursor: Cursor | None, most: int, /) -> list[Place]: ...
 
 
-def places(listing: Listing, shards: int, limit: int, cursor: Cursor | None) -> tuple[list[Place], Cursor | None]:
+def read_page(
+    listing: Listing,
+    get_all: "Callable[[list[str]], Mapping[str, Record]]",
+    shards: int,
+    limit: int,
+    cursor: Cursor | None,
+) -> Page:
+    """Return a page, by what a store has in its listing and by what it reads of the jobs that stand there."""
+    found, behind = _places(listing, shards, limit, cursor)
+    records = get_all([place.id for place in found])
+    return Page([records[place.id] for place in found if place.id in records], behind)
+
+
+def _places(listing: Listing, shards: int, limit: int, cursor: Cursor | None) -> tuple[list[Place], Cursor | None]:
     """Return the places of one page, and where it ends if there are more.
 
     One more than the page holds is asked of each shard, so that the last page is known to be the last.

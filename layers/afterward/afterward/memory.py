@@ -11,7 +11,7 @@ from functools import partial
 from afterward.clock import Clock
 from afterward.effects import LIMIT
 from afterward.errors import BadEffects, BadMessage, UsageError
-from afterward.listing import Cursor, Page, Place, places
+from afterward.listing import Cursor, Page, Place, read_page
 from afterward.queues import MAX_DELAY, MAX_PUT_OFF, Incoming, Outgoing
 from afterward.records import Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written, key_of
 from afterward.writes import Delete, Item, Put, Write, item_of, merged, place_of
@@ -84,9 +84,7 @@ class MemoryRecords:
         return {job_id: record for job_id, record in found.items() if record is not None}
 
     def page(self, owner: str, limit: int, cursor: Cursor | None, shards: int) -> Page:
-        found, behind = places(partial(self._listed, owner), shards, limit, cursor)
-        records = self.get_all(owner, [place.id for place in found])
-        return Page([records[place.id] for place in found if place.id in records], behind)
+        return read_page(partial(self._listed, owner), partial(self.get_all, owner), shards, limit, cursor)
 
     def _listed(self, owner: str, shard: int, cursor: Cursor | None, most: int) -> list[Place]:
         with self._lock:

@@ -103,7 +103,7 @@ def test_a_failed_task_runs_again(deployed: Deployed) -> None:
     job_id = broken(deployed)
     answer = deployed.api.post(f"/tasks/{job_id}/retry")
     assert answer.status == 202
-    assert answer.headers["location"] == f"/tasks/{job_id}"
+    assert (answer.headers["location"], answer.headers["retry-after"]) == (f"/tasks/{job_id}", "1")
     assert answer.json == {
         "message": f"Task {job_id} will run again",
         "task_id": job_id,

@@ -1,11 +1,8 @@
 import asyncio
-import importlib.util
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +16,7 @@ from afterward.declaration import REGISTRY
 from afterward.job import Job
 from afterward.records import Record
 from afterward.testing import ManualClock, MemoryJobs
+from tests.support.modules import importing
 
 HERE = Path(__file__).parent
 OWNER = "test"
@@ -37,29 +35,13 @@ CREATE TABLE bookings (id TEXT PRIMARY KEY, user_id TEXT, points INTEGER);
 
 Load = Callable[[str], ModuleType]
 
-_numbers = count()
-
 
 @pytest.fixture
 def load() -> Iterator[Load]:
     """Import one of the files that the guide shows, as new; the tasks that it declares are forgotten after the test."""
-    declared, made = dict(REGISTRY), []
-    REGISTRY.clear()
-
-    def imported(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"shown_{next(_numbers)}", HERE / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        made.append(spec.name)
-        spec.loader.exec_module(module)
-        return module
-
-    yield imported
-    for name in made:
-        del sys.modules[name]
-    REGISTRY.clear()
-    REGISTRY.update(declared)
+    with importing("shown") as imported:
+        REGISTRY.clear()
+        yield lambda name: imported(HERE / f"{name}.py")
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ async def _unavailable(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, Unavailable)  # noqa: S101 - as above
     logger.error("a service that the request needs did not answer", exc_info=error)
     reading = request.scope.get("method") in {"GET", "HEAD"}
-    said = "This cannot be read now" if reading else "The task could not be stored"
+    said = error.said or ("This cannot be read now" if reading else "The task could not be stored")
     headers = {"Retry-After": str(math.ceil(error.retry_after))}
     if error.key:
         again = (

@@ -1,5 +1,6 @@
 """202 Accepted, as every route that adds a task answers it."""
 
+import math
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -26,4 +27,9 @@ def accepted(job: Job, *, message: str) -> Accepted:
 def accepted_response(job: Job, *, message: str, headers: dict[str, str] | None = None, **extra: Any) -> JSONResponse:
     """Return the whole 202 for an endpoint that answers with a Response of its own, with its headers."""
     body = accepted(job, message=message).model_dump() | extra
-    return JSONResponse(body, 202, {"Location": job.status_url, "Retry-After": "1"} | (headers or {}))
+    return JSONResponse(body, 202, headers_of(job) | (headers or {}))
+
+
+def headers_of(job: Job, delay: float = 0.0) -> dict[str, str]:
+    """Return what a 202 says in its headers: where the job is, and when there is something to be seen of it."""
+    return {"Location": job.status_url, "Retry-After": str(max(1, math.ceil(delay)))}

@@ -7,8 +7,6 @@ async def cancel(job: Found, steering: Steering) -> JobStatus:
 ```
 """
 
-import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from fastapi.responses import RedirectResponse
 
 from afterward.backend import Backend
 from afterward.background.problems import Responses, problem, problems
+from afterward.background.responses import headers_of
 from afterward.background.store import store
 from afterward.background.tasks import Links, links
 from afterward.background.threads import off_the_loop
@@ -27,8 +26,6 @@ from afterward.job import Job
 from afterward.records import Record
 from afterward.results import keys_of
 from afterward.steering import cancel, retry
-
-logger = logging.getLogger(__name__)
 
 LINK_SECONDS = 300
 """How long a link to a result can be followed; whoever asks again gets a new one."""
@@ -78,12 +75,12 @@ class Steered:
             return await off_the_loop(cancel, self.using, job)
 
     async def retry(self, job: Record) -> Job:
-        """Run a failed or cancelled job again, named in `Location`; raise errors.CannotSteer, a 409, for others."""
+        """Run a failed or cancelled job again, named in the headers; raise errors.CannotSteer, a 409, for others."""
         with _answering("The task could not be queued again"):
             record = await off_the_loop(retry, self.using, job)
-        paths = [self.root_path + path.format(task_id=job.id) for path in (self.links.status, self.links.progress)]
-        self.response.headers["Location"] = paths[0]
-        return Job(record.id, record.task, record.created, *paths)
+        again = self.links.job(record.id, record.task, record.created, self.root_path)
+        self.response.headers.update(headers_of(again))
+        return again
 
     async def download(self, job: Record, name: str) -> RedirectResponse:
         """Lead to a result by a link that is signed now; raise 404 where the job has none of this name."""
@@ -109,9 +106,9 @@ Steering = Annotated[Steered, Depends(steering)]
 
 @contextmanager
 def _answering(said: str) -> Iterator[None]:
+    """Have the 503 say what could not be done."""
     try:
         yield
     except Unavailable as error:
-        logger.exception("a service that the request needs did not answer")
-        headers = {"Retry-After": str(math.ceil(error.retry_after))}
-        raise HTTPException(503, f"{said}. Please try again.", headers=headers) from error
+        error.said = said
+        raise

@@ -5,7 +5,6 @@ publish that fails becomes a 503, and an endpoint that raises publishes nothing.
 """
 
 import logging
-import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -16,6 +15,7 @@ from fastapi.requests import HTTPConnection, Request
 from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
 from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency, named_afterwards
+from afterward.background.responses import headers_of
 from afterward.background.store import store
 from afterward.background.threads import off_the_loop
 from afterward.clock import Clock, timestamp
@@ -42,6 +42,11 @@ class Links:
 
     status: str = "/tasks/{task_id}"
     progress: str = "/task-progress/{task_id}"
+
+    def job(self, task_id: str, task: str, created: str, root_path: str) -> Job:
+        """Return a job with the paths at which this API shows it."""
+        paths = (root_path + path.format(task_id=task_id) for path in (self.status, self.progress))
+        return Job(task_id, task, created, *paths)
 
 
 async def links() -> Links:
@@ -136,8 +141,7 @@ class DurableTasks:
         return job
 
     def _job(self, call: Call) -> Job:
-        paths = [self._root_path + path.format(task_id=call.id) for path in (self._links.status, self._links.progress)]
-        return Job(call.id, call.task, call.created, *paths)
+        return self._links.job(call.id, call.task, call.created, self._root_path)
 
     def _call(self, task: Task[...], arguments: "dict[str, Json]") -> Call:
         options = task.call_options
@@ -252,8 +256,7 @@ class _RequestTasks(DurableTasks):
     def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
         job = super()._added(task, arguments, side=side)
         if len(self.jobs) == 1:
-            self.response.headers["Location"] = job.status_url
-            self.response.headers["Retry-After"] = str(max(1, math.ceil(task.call_options.delay)))
+            self.response.headers.update(headers_of(job, task.call_options.delay))
         return job
 
 

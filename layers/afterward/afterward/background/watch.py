@@ -17,7 +17,7 @@ from afterward.background.store import store
 from afterward.background.threads import off_the_loop
 from afterward.chains import speaking_for_chain
 from afterward.job import Status
-from afterward.records import Record
+from afterward.records import Record, Records
 
 LONGEST = 5
 """Seconds that a request may wait: every waiting caller holds a Lambda."""
@@ -98,23 +98,21 @@ class Watch:
 
     async def progress(self) -> Response:
         """Answer with the job's progress, or where it is the first of a chain with the chain's."""
-
-        async def look() -> Shown:
-            record = await read(self.backend, self.owner, self.task_id)
-            whole = await off_the_loop(speaking_for_chain, self.backend.records, record)
-            return Shown.of(whole, TaskProgress.of(whole), self.backend.clock.now())
-
-        return await self.answer(look)
+        return await self.record(TaskProgress.of, speaking=speaking_for_chain)
 
     async def status(self) -> Response:
         """Answer with everything that is known of the job."""
         return await self.record(JobStatus.of)
 
-    async def record(self, shown_as: Callable[[Record], BaseModel]) -> Response:
-        """Answer with what `shown_as` makes of the job's record."""
+    async def record(
+        self, shown_as: Callable[[Record], BaseModel], *, speaking: Callable[[Records, Record], Record] | None = None
+    ) -> Response:
+        """Answer with what `shown_as` makes of the job's record, or of the one that is `speaking` for it."""
 
         async def look() -> Shown:
             record = await read(self.backend, self.owner, self.task_id)
+            if speaking is not None:
+                record = await off_the_loop(speaking, self.backend.records, record)
             return Shown.of(record, shown_as(record), self.backend.clock.now())
 
         return await self.answer(look)
