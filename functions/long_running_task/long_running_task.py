@@ -1,11 +1,14 @@
 """The worker of catalog.long_running_task."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Annotated
 
 import catalog
 from afterward import Depends, Progress, injected
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[int], None]
 
@@ -26,6 +29,7 @@ def work_through(
         progress.report(0, items_count, "Starting task...")
     for item in progress.track(range(1, items_count + 1)):
         progress.report(item - 1, items_count, f"Processing item {item} of {items_count}")
+        logger.debug("processing", extra={"item": item})
         work(item)
     progress.report(items_count, items_count, "Task completed successfully")
 

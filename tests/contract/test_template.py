@@ -107,6 +107,20 @@ def test_deliveries_end_long_before_the_message_does(template: Template, tasks: 
         assert deliveries * queue["VisibilityTimeout"] <= queue["MessageRetentionPeriod"] / 2, logical_id
 
 
+def test_throttling_wears_out_no_good_message(template: Template, tasks: dict[str, str]) -> None:
+    """A function takes no more than it may run, and if it may run nothing, its messages last for half a day of that.
+
+    A delivery that Lambda throttles counts as a receive: maxReceiveCount of them are what a good message has.
+    """
+    for logical_id in tasks:
+        event, queue = consumers(template)[logical_id]
+        assert 2 <= event["ScalingConfig"]["MaximumConcurrency"] <= 1000, logical_id
+        assert "ReservedConcurrentExecutions" not in template["Resources"][logical_id]["Properties"], logical_id
+        deliveries = queue["RedrivePolicy"]["maxReceiveCount"]
+        hours = deliveries * queue["VisibilityTimeout"] / 3_600
+        assert hours >= 12, f"{logical_id}: {hours:.1f} h"
+
+
 def test_dead_letters_live_longer_than_any_message(template: Template) -> None:
     """A dead letter keeps the age of its message, so its queue keeps it 14 days, and passes it on to nobody."""
     queue = template["Resources"]["DeadLetterQueue"]["Properties"]

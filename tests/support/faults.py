@@ -77,7 +77,7 @@ class Wire:
 
     def refuse(self, operation: str, code: str, *, status: int = 400, times: int = ALWAYS, skip: int = 0) -> None:
         """Answer with an error and do nothing of what was asked."""
-        self._plan(operation, lambda request, _sent, _pass_on: _error(request, code, status), times, skip)
+        self._plan(operation, lambda request, _sent, _pass_on: error_of(request, code, status), times, skip)
 
     def cut(self, operation: str, *, times: int = ALWAYS, skip: int = 0) -> None:
         """Be out of reach: the request does not arrive."""
@@ -122,7 +122,7 @@ class Wire:
             now, later = asked["Keys"][:most], asked["Keys"][most:]
             request.body = json.dumps({"RequestItems": {table: asked | {"Keys": now}}}).encode()
             answer: Body = json.loads(pass_on().content) if now else {"Responses": {}}
-            return _answer(request, 200, json.dumps(answer | {"UnprocessedKeys": {table: {"Keys": later}}}))
+            return answer_of(request, 200, json.dumps(answer | {"UnprocessedKeys": {table: {"Keys": later}}}))
 
         self._plan("BatchGetItem", partly, times, 0)
 
@@ -138,7 +138,7 @@ class Wire:
                 request.body = json.dumps(sent.body | {"Entries": taken}).encode()
                 answer = json.loads(pass_on().content)
             failed = [{"Id": one, "SenderFault": False, "Code": "InternalError"} for one in refused]
-            return _answer(request, 200, json.dumps(answer | {"Failed": failed}))
+            return answer_of(request, 200, json.dumps(answer | {"Failed": failed}))
 
         self._plan("SendMessageBatch", partly, times, 0)
 
@@ -148,7 +148,7 @@ class Wire:
         text = json.dumps(
             {"__type": kind, "message": "planned", "CancellationReasons": [{"Code": one} for one in codes]}
         )
-        self._plan("TransactWriteItems", lambda request, _sent, _pass_on: _answer(request, 400, text), times, 0)
+        self._plan("TransactWriteItems", lambda request, _sent, _pass_on: answer_of(request, 400, text), times, 0)
 
     def heal(self) -> None:
         """Forget every fault that is planned."""
@@ -197,13 +197,14 @@ def _json(body: object) -> Body:
     return read
 
 
-def _error(request: AWSPreparedRequest, code: str, status: int) -> AWSResponse:
+def error_of(request: AWSPreparedRequest, code: str, status: int) -> AWSResponse:
+    """Return the error of a service in its own form."""
     if "s3." in str(request.url):
-        return _answer(request, status, f"<Error><Code>{escape(code)}</Code><Message>planned</Message></Error>")
-    return _answer(request, status, json.dumps({"__type": code, "message": "planned"}))
+        return answer_of(request, status, f"<Error><Code>{escape(code)}</Code><Message>planned</Message></Error>")
+    return answer_of(request, status, json.dumps({"__type": code, "message": "planned"}))
 
 
-def _answer(request: AWSPreparedRequest, status: int, text: str) -> AWSResponse:
+def answer_of(request: AWSPreparedRequest, status: int, text: str) -> AWSResponse:
     return AWSResponse(str(request.url), status, HTTPHeaders(), MockRawResponse(text))
 
 
@@ -217,11 +218,11 @@ def _refusal_of_sqs(request: AWSPreparedRequest, sent: Sent) -> AWSResponse | No
         return None
     entries = sent.body.get("Entries", [sent.body])
     if any(refused_by_sqs(text) for entry in entries for text in _texts(entry)):
-        return _error(request, "InvalidMessageContents", 400)
+        return error_of(request, "InvalidMessageContents", 400)
     if any(not text for entry in entries for text in _texts(entry)):
-        return _error(request, "InvalidParameterValue", 400)
+        return error_of(request, "InvalidParameterValue", 400)
     if sum(_size(entry) for entry in entries) > _LIMIT:
-        return _error(request, "AWS.SimpleQueueService.BatchRequestTooLong", 400)
+        return error_of(request, "AWS.SimpleQueueService.BatchRequestTooLong", 400)
     return None
 
 

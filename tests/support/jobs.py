@@ -12,6 +12,7 @@ from afterward.declaration import Task
 from afterward.envelope import Entry, Envelope, Link
 from afterward.event import Context, Response
 from afterward.in_process import Invocation, as_record
+from afterward.job import Status
 from afterward.memory import DEAD_LETTERS, MemoryQueues
 from afterward.parcel import pack, unpack
 from afterward.publish import Call
@@ -118,3 +119,9 @@ def standing(using: Backend, job_id: str = "job-1") -> Record:
     found = using.records.get(OWNER, job_id)
     assert found is not None, f"{job_id} has no record"
     return found
+
+
+def ended(about: Envelope, status: Status, **changes: Any) -> tuple[Envelope, Record]:
+    """Return a job and its record as they are when it has ended: what a hand-over asks for."""
+    fresh = queued(about, about, limit=3, shards=4, now=START)
+    return about, fresh.changed(START, status=status, attempt=1, **changes)

@@ -1,8 +1,10 @@
 """The contract of the blobs, held by both of them; below it what only S3 can meet."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
+from moto.s3.models import s3_backends
 
 from afterward.backend import Backend
 from afterward.errors import BadMessage, Unavailable
@@ -36,6 +38,30 @@ def test_an_object_that_is_gone_is_a_bad_message(stores: Backend) -> None:
         stores.blobs.get("gone")
 
 
+def test_keys_are_found_by_their_beginning(stores: Backend) -> None:
+    """In their order, those of files too, and from behind any one of them."""
+    for key in ("archive/b/2", "archive/a/1", "archive/é &+%/1", "archived"):
+        stores.blobs.put(key, "text")
+    stores.blobs.put_bytes("archive/b/1", b"bytes", "text/plain")
+    found = ["archive/a/1", "archive/b/1", "archive/b/2", "archive/é &+%/1"]
+    assert list(stores.blobs.keys("archive/")) == found
+    assert list(stores.blobs.keys("archive/", "archive/b/1")) == found[2:]
+    assert list(stores.blobs.keys("archive/", found[-1])) == []
+    assert list(stores.blobs.keys("nothing/")) == []
+
+
+def test_keys_come_page_by_page(cloud: Cloud) -> None:
+    """S3 lists a thousand at a time, and nobody asks for the next page before it is needed."""
+    for index in range(2_000):
+        s3_backends["123456789012"]["aws"].put_object(BUCKET, f"archive/{index:04}", b"")
+    found = cloud.backend.blobs.keys("archive/")
+    first = list(islice(found, 1_000))
+    assert cloud.s3.counts["ListObjectsV2"] == 1
+    assert [*first, *found] == [f"archive/{index:04}" for index in range(2_000)]
+    assert cloud.s3.counts["ListObjectsV2"] == 2
+    assert sum(1 for _ in cloud.backend.blobs.keys("archive/", "archive/0499")) == 1_500
+
+
 def test_a_put_whose_reply_is_lost_has_succeeded(cloud: Cloud) -> None:
     """The repeat of a conditional put finds our own object."""
     cloud.s3.lose("PutObject")
@@ -55,10 +81,12 @@ def test_a_refusal_of_s3_is_unavailable(cloud: Cloud, code: str) -> None:
     status = 503 if code == "SlowDown" else 403
     cloud.s3.refuse("PutObject", code, status=status)
     cloud.s3.refuse("GetObject", code, status=status)
+    cloud.s3.refuse("ListObjectsV2", code, status=status)
     for operate in (
         lambda: cloud.backend.blobs.put("key", "text"),
         lambda: cloud.backend.blobs.put_once("key", "text"),
         lambda: cloud.backend.blobs.get("key"),
+        lambda: next(cloud.backend.blobs.keys("key")),
     ):
         with pytest.raises(Unavailable, match=rf"S3 did not take the request \({code}\)"):
             operate()

@@ -17,11 +17,13 @@ from afterward.records import Record
 from afterward.steering import BY_OWNER, cancel
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
+from tests.support.faults import ALWAYS
 from tests.support.jobs import (
     FIRST,
     SECOND,
     THIRD,
     deliver,
+    ended,
     envelope,
     link,
     record,
@@ -351,10 +353,10 @@ def test_a_cancelled_job_is_kept_whatever_fails_meanwhile(cloud: Cloud, part: st
         "hand-over": (cloud.sqs, "SendMessage", 0),
     }[part]
     if lost:
-        wire.lose(operation, skip=skip, times=3)
+        wire.lose(operation, skip=skip, times=ALWAYS)
     else:
         wire.cut(operation, skip=skip)
-    assert deliver(first, cloud.backend, message) == [message.id]
+    assert deliver(first, cloud.backend, message, seconds=2) == [message.id]
     wire.heal()
     assert deliver(first, cloud.backend, message) == []
     drain(cloud.backend, third)
@@ -385,5 +387,5 @@ def test_a_hand_over_that_is_repeated_does_not_send_what_was_cancelled_and_kept(
         stands = standing(memory, "job-2")
         memory.records.swap(stands, stands.changed(START, status=Status.CANCELLED, reason=BY_OWNER, owes=owes))
         before = len(waiting(memory, SECOND))
-        hand_over(memory, head, Status.COMPLETED, again=True)
+        hand_over(memory, *ended(head, Status.COMPLETED), again=True)
         assert len(waiting(memory, SECOND)) - before == messages

@@ -12,7 +12,7 @@ from afterward.effects import LIMIT, Batches, Effects
 from afterward.errors import BadEffects, Unavailable
 from afterward.job import Status
 from afterward.memory import MemoryRecords
-from afterward.records import Claim, Held, Record, Written
+from afterward.records import SKEW, Claim, Held, Record, Written
 from afterward.testing import START, ManualClock
 from afterward.writes import Delete, Put, Update, Write
 from tests.support.cloud import Cloud
@@ -47,7 +47,7 @@ def running(stores: Backend) -> Record:
 
 
 def begun(using: Backend) -> Record:
-    outcome = using.records.claim(Claim(fresh=record(), now=START, lease=START + 10))
+    outcome = using.records.claim(Claim(fresh=record(), now=START, lease=START + 10 + SKEW))
     assert isinstance(outcome, Written)
     return outcome.record
 

@@ -9,14 +9,16 @@ import pytest
 from afterward import Discard
 from afterward.backend import Backend
 from afterward.dead_letters import DeadLetters
-from afterward.errors import SettingError
+from afterward.envelope import pointer
+from afterward.errors import CannotSteer, SettingError
 from afterward.in_process import Invocation
 from afterward.job import Status
 from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues
 from afterward.parcel import pack
 from afterward.queues import MESSAGE_LIMIT, Incoming
+from afterward.steering import retry
 from afterward.testing import START, ManualClock
-from tests.support.cloud import Cloud
+from tests.support.cloud import BUCKET, Cloud
 from tests.support.jobs import (
     FIRST,
     OWNER,
@@ -32,6 +34,7 @@ from tests.support.jobs import (
     waiting,
     worker,
 )
+from tests.support.line import drain
 
 HANDLER = DeadLetters()
 
@@ -305,3 +308,72 @@ def test_a_letter_of_a_refused_request_fails_nobody_elses_job(memory: Backend) -
     buried(memory, digest="the first request")
     run(HANDLER, memory)
     assert (standing(memory).status, archive(memory), letters(memory)) == (Status.QUEUED, {}, 0)
+
+
+# Envelopes that lie in S3, and are gone
+
+
+def pointing(job_id: str = "job-1", **about: Any) -> Incoming:
+    """Return a dead letter that points at an envelope which is not there."""
+    body = pointer("envelopes/gone.json", envelope(job_id=job_id, **about))
+    return Incoming("letter", "r", body, 1, START, {"reason": "it is gone", "error": "BadMessage", "message": "m-1"})
+
+
+@pytest.mark.parametrize("stands", [{}, {"attempt": 1, "not_before": START + 5}])
+def test_a_job_whose_envelope_is_gone_has_failed(memory: Backend, stands: dict[str, Any]) -> None:
+    """Nobody can run it any more, and its record does not stay queued; a retry says that nothing is kept."""
+    memory.records.add(record(**stands))
+    assert deliver(HANDLER, memory, pointing()) == []
+    failed = standing(memory)
+    assert (failed.status, failed.reason, failed.owes) == (Status.FAILED, "it is gone", "")
+    assert list(archive(memory)) == ["archive/unreadable/m-1.json"]
+    with pytest.raises(CannotSteer, match="no longer kept"):
+        retry(memory, failed)
+
+
+def test_a_cancelled_job_whose_envelope_is_gone_owes_nothing_more(memory: Backend) -> None:
+    """It stays what its owner made of it."""
+    memory.records.add(record(status=Status.CANCELLED, owes="archive"))
+    assert deliver(HANDLER, memory, pointing()) == []
+    assert (standing(memory).status, standing(memory).owes) == (Status.CANCELLED, "")
+
+
+@pytest.mark.parametrize(
+    ("letter", "stands"),
+    [
+        ({"run": 1}, {"run": 2}),
+        ({"digest": "mine"}, {"digest": "another's"}),
+        ({}, {"status": Status.COMPLETED}),
+    ],
+)
+def test_it_says_nothing_about_another_job(memory: Backend, letter: dict[str, Any], stands: dict[str, Any]) -> None:
+    """Nor about another run, another request, or one that has ended."""
+    memory.records.add(record(**stands))
+    before = standing(memory)
+    assert deliver(HANDLER, memory, pointing(**letter)) == []
+    assert standing(memory) == before
+
+
+def test_a_job_that_runs_is_waited_for_also_without_its_envelope(memory: Backend) -> None:
+    """A second copy of its message may be of use to it."""
+    memory.records.add(record(status=Status.RUNNING, attempt=1, lease=START + 10))
+    assert deliver(HANDLER, memory, pointing()) == ["letter"]
+    assert standing(memory).status is Status.RUNNING
+
+
+def test_a_record_without_its_job_is_not_made(memory: Backend) -> None:
+    """Nothing is known of it."""
+    assert deliver(HANDLER, memory, pointing()) == []
+    assert memory.records.get(OWNER, "job-1") is None
+
+
+def test_the_whole_way_of_an_envelope_that_is_gone(cloud: Cloud) -> None:
+    """Its worker finds it gone, and the record says so in the end."""
+    envelope_too_large = envelope(arguments={"text": "x" * MESSAGE_LIMIT})
+    send(cloud.backend, envelope_too_large)
+    cloud.backend.records.add(record())
+    (key,) = cloud.objects("envelopes/")
+    cloud.s3.client.delete_object(Bucket=BUCKET, Key=key)
+    drain(cloud.backend, worker(FIRST, failing), HANDLER)
+    assert standing(cloud.backend).status is Status.FAILED
+    assert "is gone from S3" in (standing(cloud.backend).reason or "")

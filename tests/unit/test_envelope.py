@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterward.backend import Backend
-from afterward.envelope import Envelope, Link, dumps, loads, pointer, stored_at
-from afterward.errors import BadMessage
+from afterward.envelope import Envelope, Link, dumps, job_of, loads, pointer, stored_at
+from afterward.errors import BadMessage, NewerMessage
 from afterward.parcel import pack, unpack
 from afterward.queues import ATTRIBUTES, MESSAGE_LIMIT
 from tests.support.cloud import Cloud
@@ -142,8 +142,10 @@ def test_a_successor_may_skip_links() -> None:
 
 
 def test_a_pointer_says_where_the_envelope_lies() -> None:
-    """A message with its envelope in it points nowhere."""
-    assert stored_at(pointer("envelopes/x")) == "envelopes/x"
+    """And whose job it is; a message with its envelope in it points nowhere, and names its job all the same."""
+    body = pointer("envelopes/x", full())
+    assert stored_at(body) == "envelopes/x"
+    assert job_of(body) == job_of(dumps(full())) == (full().owner, full().id, full().run, full().digest)
     assert stored_at(dumps(full())) is None
     assert stored_at('{"afterward": 1, "stored": 5}') is None
 
@@ -195,4 +197,18 @@ def test_a_group_may_be_chosen(stores: Backend) -> None:
 def test_a_parcel_whose_blob_is_gone_says_so(stores: Backend) -> None:
     """No attempt could make it work."""
     with pytest.raises(BadMessage, match="is gone from S3"):
-        unpack(pointer("envelopes/gone.json"), stores.blobs)
+        unpack(pointer("envelopes/gone.json", full()), stores.blobs)
+
+
+@pytest.mark.parametrize("body", ["hello", "{}", '{"afterward": 1, "owner": "o", "id": "i", "run": "1", "digest": ""}'])
+def test_what_names_no_job_names_none(body: str) -> None:
+    """Half a name is none."""
+    assert job_of(body) is None
+
+
+@pytest.mark.parametrize(("made", "kind"), [(2, NewerMessage), (0, BadMessage), ("2", BadMessage)])
+def test_an_envelope_of_newer_code_is_told_apart(made: Any, kind: type[BadMessage]) -> None:
+    """Its code may be on its way; what has no format at all will never be read."""
+    with pytest.raises(BadMessage, match="this code knows format 1") as raised:
+        loads(json.dumps({"afterward": made}))
+    assert type(raised.value) is kind

@@ -18,7 +18,7 @@ from afterward.records import Record, queued
 from afterward.sqs import SqsQueues
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
-from tests.support.jobs import FIRST, OWNER, SECOND, THIRD, call, envelope, link, run, standing, waiting, worker
+from tests.support.jobs import FIRST, OWNER, SECOND, THIRD, call, ended, envelope, link, run, standing, waiting, worker
 from tests.support.line import LETTERS, drain
 
 
@@ -62,7 +62,7 @@ def ids(envelopes: Sequence[Envelope]) -> list[str]:
 
 def test_the_job_before_a_group_starts_all_of_it(memory: Backend) -> None:
     """Each member gets a message of its own, with what follows the group behind it."""
-    hand_over(memory, head(group("a", "b"), link(THIRD, "after")), Status.COMPLETED)
+    hand_over(memory, *ended(head(group("a", "b"), link(THIRD, "after")), Status.COMPLETED))
     assert ids(waiting(memory, SECOND)) == ["a", "b"]
     assert [[members_of(entry)[0].id for entry in one.rest] for one in waiting(memory, SECOND)] == [["after"]] * 2
     assert waiting(memory, THIRD) == []
@@ -72,9 +72,9 @@ def test_what_follows_a_group_waits_for_all_of_it(stores: Backend) -> None:
     """Whoever is last sends its message, whichever that is; until then there is none."""
     one, two, three = members(3, link(SECOND, "after"))
     for member in (three, one):
-        hand_over(stores, member, Status.COMPLETED)
+        hand_over(stores, *ended(member, Status.COMPLETED))
         assert sent(stores) == 0
-    hand_over(stores, two, Status.COMPLETED)
+    hand_over(stores, *ended(two, Status.COMPLETED))
     assert sent(stores) == 1
 
 
@@ -83,9 +83,9 @@ def test_the_last_member_of_any_size_of_group_goes_on(memory: Backend, size: int
     """Also over the edges of the sets by which members are counted."""
     started = members(size, link(SECOND, "after"))
     for member in started[1:]:
-        hand_over(memory, member, Status.COMPLETED)
+        hand_over(memory, *ended(member, Status.COMPLETED))
     assert waiting(memory, SECOND) == []
-    hand_over(memory, started[0], Status.COMPLETED)
+    hand_over(memory, *ended(started[0], Status.COMPLETED))
     assert ids(waiting(memory, SECOND)) == ["after"]
 
 
@@ -93,7 +93,7 @@ def test_a_set_of_sets_is_counted_in_the_table_too(cloud: Cloud) -> None:
     """No item of the table counts more members than one set has."""
     started = members(WIDTH + 2, link(SECOND, "after"))
     for member in started:
-        hand_over(cloud.backend, member, Status.COMPLETED)
+        hand_over(cloud.backend, *ended(member, Status.COMPLETED))
     assert [message.body for message in cloud.waiting(SECOND)] != []
     counted = [body["Key"]["pk"]["S"] for body in cloud.dynamodb.bodies("UpdateItem")]
     assert len(set(counted)) == 3
@@ -104,9 +104,9 @@ def test_a_repeated_end_counts_once(stores: Backend) -> None:
     """A member that is delivered again after its end does not stand in for one that still runs."""
     one, two = members(2, link(SECOND, "after"))
     for _ in range(3):
-        hand_over(stores, one, Status.COMPLETED, again=True)
+        hand_over(stores, *ended(one, Status.COMPLETED), again=True)
     assert sent(stores) == 0
-    hand_over(stores, two, Status.COMPLETED)
+    hand_over(stores, *ended(two, Status.COMPLETED))
     assert sent(stores) == 1
 
 
@@ -117,7 +117,7 @@ def test_members_that_end_at_one_time_start_what_follows(memory: Backend) -> Non
 
     def end(member: Envelope) -> None:
         barrier.wait()
-        hand_over(memory, member, Status.COMPLETED)
+        hand_over(memory, *ended(member, Status.COMPLETED))
 
     threads = [threading.Thread(target=end, args=(member,)) for member in started]
     for thread in threads:
@@ -130,10 +130,10 @@ def test_members_that_end_at_one_time_start_what_follows(memory: Backend) -> Non
 def test_a_failure_in_a_group_stops_the_chain_when_all_are_over(stores: Backend) -> None:
     """Its neighbours run to their end; what follows is cancelled and says whose failure it was."""
     one, two, three = members(3, link(SECOND, "after"))
-    hand_over(stores, two, Status.FAILED)
-    hand_over(stores, one, Status.COMPLETED)
+    hand_over(stores, *ended(two, Status.FAILED))
+    hand_over(stores, *ended(one, Status.COMPLETED))
     assert stores.records.get(OWNER, "after") is None
-    hand_over(stores, three, Status.COMPLETED)
+    hand_over(stores, *ended(three, Status.COMPLETED))
     assert standing(stores, "after").status is Status.CANCELLED
     assert two.id in (standing(stores, "after").reason or "")
 
@@ -142,18 +142,18 @@ def test_a_failure_shows_through_sets_of_sets(memory: Backend) -> None:
     """A failure in one set of many stops the chain as well."""
     started = members(2 * WIDTH + 5, link(SECOND, "after"))
     for member in started:
-        hand_over(memory, member, Status.FAILED if member.id == "member-70" else Status.COMPLETED)
+        hand_over(memory, *ended(member, Status.FAILED if member.id == "member-70" else Status.COMPLETED))
     assert "member-70" in (standing(memory, "after").reason or "")
 
 
 def test_of_a_group_behind_a_failure_only_some_run(memory: Backend) -> None:
     """Members that run in any case are a group of their own; the others are cancelled at once."""
     behind = (link(SECOND, "never"), link(SECOND, "always", even_if_failed=True))
-    hand_over(memory, head(behind, link(THIRD, "after", even_if_failed=True)), Status.FAILED)
+    hand_over(memory, *ended(head(behind, link(THIRD, "after", even_if_failed=True)), Status.FAILED))
     (always,) = waiting(memory, SECOND)
     assert (always.id, always.members) == ("always", 1)
     assert standing(memory, "never").status is Status.CANCELLED
-    hand_over(memory, always, Status.COMPLETED)
+    hand_over(memory, *ended(always, Status.COMPLETED))
     assert ids(waiting(memory, THIRD)) == ["after"]
 
 
@@ -163,9 +163,9 @@ def test_a_group_that_cannot_be_sent_whole_is_sent_by_the_next_delivery(cloud: C
     cloud.sqs.fail_entries(1)
     cloud.sqs.fail_entries(0)
     with pytest.raises(Unavailable):
-        hand_over(cloud.backend, before, Status.COMPLETED)
+        hand_over(cloud.backend, *ended(before, Status.COMPLETED))
     cloud.backend.records.add(_begun(cloud.backend, before, "a"))
-    hand_over(cloud.backend, before, Status.COMPLETED, again=True)
+    hand_over(cloud.backend, *ended(before, Status.COMPLETED), again=True)
     assert sorted('"id":"a"' in message.body for message in cloud.waiting(SECOND)) == [False, True]
 
 

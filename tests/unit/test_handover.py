@@ -11,7 +11,7 @@ from afterward.job import Status
 from afterward.records import Claim, Record, Written, queued
 from afterward.testing import START
 from tests.support.cloud import Cloud
-from tests.support.jobs import FIRST, OWNER, SECOND, THIRD, envelope, link, standing, waiting
+from tests.support.jobs import FIRST, OWNER, SECOND, THIRD, ended, envelope, link, standing, waiting
 
 
 def chain(*rest: Link, **about: Any) -> Envelope:
@@ -49,13 +49,13 @@ def claimed(using: Backend, successor: Envelope) -> Record:
 @pytest.mark.parametrize("again", [False, True])
 def test_the_last_job_of_a_chain_owes_nothing(cloud: Cloud, status: Status, *, again: bool) -> None:
     """It costs no call either."""
-    hand_over(cloud.backend, envelope(), status, again=again)
+    hand_over(cloud.backend, *ended(envelope(), status), again=again)
     assert (cloud.sqs.sent, cloud.dynamodb.sent) == ([], [])
 
 
 def test_a_completed_job_is_followed_by_the_next(memory: Backend) -> None:
     """Its message carries the rest of the chain."""
-    hand_over(memory, chain(), Status.COMPLETED)
+    hand_over(memory, *ended(chain(), Status.COMPLETED))
     (following,) = waiting(memory, SECOND)
     assert (following.id, following.broken_by, [one.id for one in following.behind]) == ("job-2", "", ["job-3"])
     assert sent(memory) == ["job-2"]
@@ -65,7 +65,7 @@ def test_a_completed_job_is_followed_by_the_next(memory: Backend) -> None:
 def test_a_chain_stops_at_its_first_failure(memory: Backend, status: Status) -> None:
     """The jobs behind it are cancelled, and say because of which one."""
     recorded(memory, chain())
-    hand_over(memory, chain(), status)
+    hand_over(memory, *ended(chain(), status))
     assert (sent(memory), statuses(memory, "job-2", "job-3")) == ([], [Status.CANCELLED] * 2)
     assert standing(memory, "job-2").reason == "job job-1, which comes before it in its chain, did not complete"
     assert (standing(memory, "job-2").message or "").startswith("Cancelled: job job-1")
@@ -73,7 +73,7 @@ def test_a_chain_stops_at_its_first_failure(memory: Backend, status: Status) -> 
 
 def test_jobs_without_a_record_are_cancelled_too(memory: Backend) -> None:
     """The put of accepting may come later; it finds them cancelled."""
-    hand_over(memory, chain(), Status.FAILED)
+    hand_over(memory, *ended(chain(), Status.FAILED))
     assert statuses(memory, "job-2", "job-3") == [Status.CANCELLED] * 2
     recorded(memory, chain())
     assert statuses(memory, "job-2", "job-3") == [Status.CANCELLED] * 2
@@ -82,7 +82,7 @@ def test_jobs_without_a_record_are_cancelled_too(memory: Backend) -> None:
 def test_a_job_that_runs_in_any_case_follows_a_failure(memory: Backend) -> None:
     """Those between are cancelled, those behind learn whose failure it was."""
     rest = (link(SECOND, "job-2"), link(THIRD, "job-3", even_if_failed=True), link(SECOND, "job-4"))
-    hand_over(memory, chain(*rest), Status.FAILED)
+    hand_over(memory, *ended(chain(*rest), Status.FAILED))
     (following,) = waiting(memory, THIRD)
     assert (following.id, following.broken_by) == ("job-3", "job-1")
     assert statuses(memory, "job-2", "job-3", "job-4") == [Status.CANCELLED, None, None]
@@ -91,7 +91,7 @@ def test_a_job_that_runs_in_any_case_follows_a_failure(memory: Backend) -> None:
 def test_a_chain_stays_broken(memory: Backend) -> None:
     """That cleanup succeeded does not make the failure before it good."""
     rest = (link(SECOND, "job-4"), link(THIRD, "job-5", even_if_failed=True))
-    hand_over(memory, chain(*rest, broken_by="job-1"), Status.COMPLETED)
+    hand_over(memory, *ended(chain(*rest, broken_by="job-1"), Status.COMPLETED))
     assert (sent(memory), statuses(memory, "job-4")) == (["job-5"], [Status.CANCELLED])
     assert "job job-1," in (standing(memory, "job-4").reason or "")
 
@@ -101,7 +101,7 @@ def test_a_job_that_has_begun_is_not_cancelled(memory: Backend) -> None:
     head = chain(link(SECOND, "job-2"))
     recorded(memory, head)
     claimed(memory, next_of(head))
-    hand_over(memory, head, Status.FAILED)
+    hand_over(memory, *ended(head, Status.FAILED))
     assert statuses(memory, "job-2") == [Status.RUNNING]
 
 
@@ -111,7 +111,7 @@ def test_a_job_of_a_newer_run_is_not_cancelled(memory: Backend) -> None:
     recorded(memory, head)
     stands = standing(memory, "job-2")
     memory.records.swap(stands, stands.changed(START, run=2))
-    hand_over(memory, head, Status.FAILED)
+    hand_over(memory, *ended(head, Status.FAILED))
     assert statuses(memory, "job-2") == [Status.QUEUED]
 
 
@@ -122,7 +122,7 @@ def test_a_cancel_that_meets_another_write_looks_again(cloud: Cloud) -> None:
     stands = standing(cloud.backend, "job-2")
     moved = stands.changed(START, message="moved")
     cloud.dynamodb.meanwhile("UpdateItem", lambda: cloud.backend.records.swap(stands, moved))
-    hand_over(cloud.backend, head, Status.FAILED)
+    hand_over(cloud.backend, *ended(head, Status.FAILED))
     assert statuses(cloud.backend, "job-2") == [Status.CANCELLED]
 
 
@@ -132,13 +132,13 @@ def test_a_cancel_that_meets_a_removal_leaves_it_at_that(cloud: Cloud) -> None:
     recorded(cloud.backend, head)
     stands = standing(cloud.backend, "job-2")
     cloud.dynamodb.meanwhile("UpdateItem", lambda: cloud.backend.records.remove(stands))
-    hand_over(cloud.backend, head, Status.FAILED)
+    hand_over(cloud.backend, *ended(head, Status.FAILED))
     assert statuses(cloud.backend, "job-2") == [None]
 
 
 def test_a_delay_counts_from_the_end_of_the_job_before(memory: Backend) -> None:
     """The next job is not due before it."""
-    hand_over(memory, chain(link(SECOND, "job-2", delay=5.0)), Status.COMPLETED)
+    hand_over(memory, *ended(chain(link(SECOND, "job-2", delay=5.0)), Status.COMPLETED))
     assert [one.not_before for one in waiting(memory, SECOND)] == [START + 5]
     assert memory.queues.receive(SECOND) == []  # type: ignore[attr-defined]
 
@@ -147,7 +147,7 @@ def test_a_job_found_finished_hands_over_again_while_that_is_owed(memory: Backen
     """The first message may never have been sent."""
     head = chain(link(SECOND, "job-2"))
     for count in (1, 2):
-        hand_over(memory, head, Status.COMPLETED, again=True)
+        hand_over(memory, *ended(head, Status.COMPLETED), again=True)
         assert sent(memory) == ["job-2"] * count
         recorded(memory, head)
 
@@ -156,17 +156,17 @@ def test_a_job_found_finished_hands_over_no_more_once_the_next_has_begun(memory:
     """Running, ended, or in another run: its message has done its work."""
     head = chain(link(SECOND, "job-2"))
     running = claimed(memory, next_of(head))
-    hand_over(memory, head, Status.COMPLETED, again=True)
+    hand_over(memory, *ended(head, Status.COMPLETED), again=True)
     waits = running.changed(START, status=Status.QUEUED, lease=0.0)
     memory.records.swap(running, waits)
-    hand_over(memory, head, Status.COMPLETED, again=True)
+    hand_over(memory, *ended(head, Status.COMPLETED), again=True)
     memory.records.swap(waits, waits.changed(START, attempt=0, run=2))
-    hand_over(memory, head, Status.COMPLETED, again=True)
+    hand_over(memory, *ended(head, Status.COMPLETED), again=True)
     assert sent(memory) == []
 
 
 def test_a_large_rest_of_a_chain_lies_in_s3(memory: Backend) -> None:
     """The next message is packed like the first."""
     large = Link(id="job-3", task=THIRD, arguments={"text": "x" * 1_100_000})
-    hand_over(memory, chain(link(SECOND, "job-2"), large), Status.COMPLETED)
+    hand_over(memory, *ended(chain(link(SECOND, "job-2"), large), Status.COMPLETED))
     assert [one.behind[0].arguments for one in waiting(memory, SECOND)] == [large.arguments]

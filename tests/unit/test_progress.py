@@ -38,6 +38,12 @@ def progress(sink: Sink) -> Progress:
     return Progress(sink, clock=sink.clock)
 
 
+def place_of(write: dict[str, Any]) -> Any:
+    """Return the state and the places that a write's checkpoint holds."""
+    checkpoint = json.loads(write["checkpoint"])
+    return {name: checkpoint[name] for name in ("state", "tracks")}
+
+
 def test_a_report_is_stored_at_once(progress: Progress, sink: Sink) -> None:
     """Whoever asks sees that the work has begun."""
     progress.report(1, 10, "Processing item 1 of 10")
@@ -200,7 +206,8 @@ def test_a_checkpoint_is_stored_at_once(progress: Progress, sink: Sink) -> None:
     progress.report(1)
     progress.report(2)
     progress.checkpoint({"row": 2})
-    assert sink.writes[1:] == [{"progress": 2, "checkpoint": '{"state":{"row":2},"tracks":[]}'}]
+    (write,) = sink.writes[1:]
+    assert (write["progress"], place_of(write)) == (2, {"state": {"row": 2}, "tracks": []})
     sink.clock.advance(60)
     assert len(sink.writes) == 2
 
@@ -229,14 +236,14 @@ def test_a_checkpoint_that_cannot_be_kept_is_refused(progress: Progress, sink: S
         progress.checkpoint(state)
     assert progress.state == "before"
     assert list(progress.track([1])) == [1]
-    assert json.loads(progress.pending()["checkpoint"]) == {"state": "before", "tracks": [1]}
+    assert place_of(progress.pending()) == {"state": "before", "tracks": [1]}
 
 
 def test_the_largest_checkpoint_is_kept(progress: Progress, sink: Sink) -> None:
-    """The limit counts bytes of what is stored."""
+    """The limit counts bytes of state and places."""
     frame = len('{"state":"","tracks":[]}')
     progress.checkpoint("x" * (CHECKPOINT_LIMIT - frame))
-    assert len(sink.writes[0]["checkpoint"]) == CHECKPOINT_LIMIT
+    assert place_of(sink.writes[0])["state"] == "x" * (CHECKPOINT_LIMIT - frame)
     with pytest.raises(ValueError, match="at most"):
         progress.checkpoint("x" * (CHECKPOINT_LIMIT - frame + 1))
 
@@ -335,7 +342,7 @@ def test_state_and_place_are_saved_together(progress: Progress, sink: Sink) -> N
     """A checkpoint inside a loop names the items that are done."""
     for item in progress.track(range(2)):
         progress.checkpoint({"last": item})
-    assert [json.loads(write["checkpoint"]) for write in sink.writes] == [
+    assert [place_of(write) for write in sink.writes] == [
         {"state": {"last": 0}, "tracks": [0]},
         {"state": {"last": 1}, "tracks": [1]},
     ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,13 @@ def test_a_dead_letter_says_why_it_is_one(queues: Queues, waiting: Waiting) -> N
     (letter,) = waiting(DEAD)
     assert letter.body == "body"
     assert letter.attributes == {"reason": "no such user", "error": "Discard", "message": "message-1"}
+
+
+def test_a_dead_letter_keeps_its_group(cloud: Cloud) -> None:
+    """One owner's ten thousand failures hold up nobody else's archiving; what has no group gets none."""
+    cloud.backend.queues.bury(replace(received(), group="owner"), "reason", "Error")
+    cloud.backend.queues.bury(received(), "reason", "Error")
+    assert [body.get("MessageGroupId") for body in cloud.sqs.bodies("SendMessage")] == ["owner", None]
 
 
 def test_a_dead_letter_without_words_is_buried_all_the_same(queues: Queues, waiting: Waiting) -> None:

@@ -148,7 +148,13 @@ def test_a_claim_takes_a_queued_record(records: Records) -> None:
     records.add(waiting)
     running = claimed(records, record(limit=3))
     assert running == replace(
-        waiting, status=Status.RUNNING, attempt=1, lease=NOW + 10, nonce=running.nonce, updated=running.updated
+        waiting,
+        status=Status.RUNNING,
+        attempt=1,
+        lease=NOW + 10,
+        nonce=running.nonce,
+        updated=running.updated,
+        expires=running.expires,
     )
     assert running.nonce != waiting.nonce
     assert records.get(OWNER, "job-1") == running
@@ -419,6 +425,20 @@ def test_fields_that_another_version_wrote_are_left_alone(cloud: Cloud) -> None:
     assert (cloud.item(OWNER, "job-1") or {})["later"] == {"S": "kept"}
 
 
+def test_a_claim_that_arrives_late_again_fences_the_attempt_that_it_began_once(records: Records) -> None:
+    """It was repeated under its nonce, and the first request comes when the attempt is over: it begins another one."""
+    began = claim()
+    outcome = records.claim(began)
+    assert isinstance(outcome, Written)
+    first = outcome.record
+    assert isinstance(records.swap(first, first.changed(NOW, status=Status.QUEUED, lease=0.0)), Written)
+    late = records.claim(began)
+    assert isinstance(late, Written)
+    assert (late.record.nonce, late.record.attempt) == (first.nonce, 2)
+    assert isinstance(records.swap(first, first.changed(NOW, status=Status.COMPLETED)), Held)
+    assert isinstance(records.swap(late.record, late.record.changed(NOW, status=Status.COMPLETED)), Written)
+
+
 def test_a_swap_sends_what_changes_and_no_more(cloud: Cloud) -> None:
     """A progress write stays small however large the record's checkpoint is."""
     running = claimed(cloud.backend.records, record())
@@ -426,6 +446,7 @@ def test_a_swap_sends_what_changes_and_no_more(cloud: Cloud) -> None:
     cloud.backend.records.swap(running, saved)
     cloud.backend.records.swap(saved, saved.changed(NOW + 1, progress=5))
     assert set(cloud.dynamodb.bodies("UpdateItem")[-1]["ExpressionAttributeNames"]) == {
+        "#attempt",
         "#expires",
         "#nonce",
         "#progress",

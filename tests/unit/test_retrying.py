@@ -796,7 +796,7 @@ class Interrupted(MemoryRecords):
 
 def test_a_set_that_was_counted_before_a_retry_comes_too_late_above(memory: Backend, clock: ManualClock) -> None:
     """Between the two counts its failed member is retried: what follows waits for that, and is not cancelled."""
-    using = replace(memory, records=(records := Interrupted()))
+    using = replace(memory, records=(records := Interrupted(clock)))
     works = Works("member-1")
     chain(using, tuple(named(SECOND, f"member-{n}") for n in range(WIDTH + 2)), named(THIRD, "after"))
     drain(using, works.workers[0])

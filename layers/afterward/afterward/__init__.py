@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from afterward import startup
 
 if TYPE_CHECKING:
+    from afterward.children import Children as Children
     from afterward.declaration import Task as Task
     from afterward.declaration import task as task
     from afterward.depends import Depends as Depends
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from afterward.retry import Schedule as Schedule
 
 _HOMES = {
+    "Children": "children",
     "Task": "declaration",
     "task": "declaration",
     "Depends": "depends",

@@ -75,6 +75,7 @@ _INJECTED = {
     "afterward.job.Chain",
     "afterward.effects.Effects",
     "afterward.results.Results",
+    "afterward.children.Children",
 }
 """`builtin.BUILTIN` by name: who only declares tasks need not import it."""
 
@@ -84,7 +85,7 @@ _INSTEAD = {
     "HTTPConnection": "pass the values that the task needs from it",
     "WebSocket": "pass the values that the task needs from it",
     "Response": "a job runs after the response has left",
-    "BackgroundTasks": "a task adds no tasks of the request; chain them where they are added",
+    "BackgroundTasks": "have afterward.Children injected, or chain them where they are added",
 }
 """Classes of the web process by name, so that Starlette need not be imported to know them."""
 

@@ -29,7 +29,8 @@ _S3 = CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 )
 
-_REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "ResourceNotFoundException", "ValidationException"})
+_PASSING = ("Conflict", "Exceeded", "InProgress", "Internal", "SlowDown", "Throttl", "Timeout", "Unavailable")
+"""Parts of the codes of errors that pass by themselves. Other answers of the kind 4xx will be the same in a moment."""
 
 
 @cache
@@ -50,7 +51,15 @@ def code_of(error: ClientError) -> str:
 def refused_by(service: str, error: ClientError | BotoCoreError) -> Unavailable:
     """Name the service and the kind of its refusal; the details go to the log, by the exception's cause."""
     kind = code_of(error) if isinstance(error, ClientError) else type(error).__name__
-    return Unavailable(f"{service} did not take the request ({kind})", retry_after=30 if kind in _REFUSED else 2)
+    lasting = isinstance(error, ClientError) and not _passes(error)
+    return Unavailable(
+        f"{service} did not take the request ({kind})", retry_after=30 if lasting else 2, lasting=lasting
+    )
+
+
+def _passes(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or any(part in code_of(error) for part in _PASSING)  # noqa: PLR2004 - the server's errors
 
 
 @contextmanager

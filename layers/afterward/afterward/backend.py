@@ -69,7 +69,7 @@ def in_memory(clock: Clock | None = None) -> Backend:
 
     clock = clock or SystemClock()
     return Backend(
-        records=MemoryRecords(),
+        records=MemoryRecords(clock),
         queues=MemoryQueues(clock),
         blobs=MemoryBlobs(),
         digests=KeyedDigests(os.urandom(32)),

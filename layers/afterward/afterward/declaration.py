@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, overload
 
 from afterward.codec import Codec, travelling_signature
 from afterward.depends import injected, needs_of
-from afterward.errors import BadMessage, UsageError
+from afterward.errors import BadMessage, NewerMessage, UsageError
 from afterward.job import checked_id
 from afterward.queues import GROUP
 from afterward.retry import Backoff, Delays
@@ -154,7 +154,7 @@ class Task(Generic[P]):
     def arguments(self, version: int, arguments: "Mapping[str, Json]") -> inspect.BoundArguments:
         """Return a message's arguments for this version of the task, or raise BadMessage."""
         if version > self.version:
-            raise BadMessage(
+            raise NewerMessage(
                 f"the job was made for version {version} of {self.name}, and this code is version {self.version}"
             )
         current = dict(arguments)

@@ -8,23 +8,28 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from afterward import log
 from afterward.archive import keep_job
+from afterward.children import Children
 from afterward.clock import timestamp
 from afterward.effects import Effects
-from afterward.errors import BadEffects, BadMessage, Continue, Discard, Retry, Stopped, Unavailable
+from afterward.errors import BadEffects, BadMessage, Continue, Discard, NewerMessage, Retry, Stopped, Unavailable
 from afterward.event import GiveBack
 from afterward.handover import hand_over
 from afterward.job import Chain, Job, Status
 from afterward.lease import Lease
 from afterward.parcel import pack, unpack
+from afterward.patience import patiently
 from afterward.progress import Progress
-from afterward.records import Claim, Record, Written, failed, queued
+from afterward.records import SKEW, Claim, Record, Written, failed, queued
 from afterward.results import Results, results_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from afterward.backend import Backend
     from afterward.declaration import Task
     from afterward.envelope import Envelope
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 COMPLETED = "Task completed successfully"
 """What a finished job says unless its task reported a message itself (FastAPI's example)."""
 
@@ -40,9 +47,20 @@ REASON_LIMIT = 500
 """Characters of a failure's reason that the record keeps."""
 
 LONG_TASK = 30.0
+SOON = 1.0
 LEASE_MARGIN = 10.0
-"""Seconds: a task that may run longer puts its message off to the end of its lease and so much more, so that a killed
-worker is replaced soon, and not only after six times the function's timeout."""
+"""Seconds: a job puts its message off to the end of its lease and so much more, so that a killed worker is replaced
+soon, and not only after six times the function's timeout. At once where that is long, else when it takes longer than
+SOON: most jobs are over by then, and it would be the only request to SQS that they make."""
+
+DEPLOY = 1_800.0
+DEPLOY_LOOK = 60.0
+"""Seconds for which a message that newer code has made waits for that code, and between two looks."""
+
+ORPHANED = 900.0
+"""Seconds after which a message of a run that the record does not have is of a retry that died: it takes seconds."""
+
+STALLED = "the attempt ran out of time no further than the one before it: it does not go on from progress.state"
 
 LEG_RECEIVES = 100
 LEG_AGE = 7 * 86_400 / 4
@@ -64,14 +82,16 @@ class Delivery:
         try:
             envelope = self._envelope
         except BadMessage as bad:
-            logger.error("the message can never run: %s", bad)  # noqa: TRY400 - the reason is all there is
-            self.backend.queues.bury(self.message, str(bad), "BadMessage")
+            self._unreadable(bad)
             return
         with log.context(job_id=envelope.id):
+            if envelope.version > self.task.version:
+                self._wait_for_deploy()
             if envelope.not_before > self._now:
                 self._come_again(envelope.not_before - self._now)
                 return
-            outcome = self.backend.records.claim(self._claim())
+            claim = self._claim()
+            outcome = self._patiently(lambda: self.backend.records.claim(claim))
             if isinstance(outcome, Written):
                 self._run(outcome.record)
             else:
@@ -81,7 +101,7 @@ class Delivery:
     def _envelope(self) -> "Envelope":
         from afterward.declaration import REGISTRY  # noqa: PLC0415 - declaration imports the worker, which imports this
 
-        envelope = unpack(self.message.body, self.backend.blobs)
+        envelope = self._patiently(lambda: unpack(self.message.body, self.backend.blobs))
         if REGISTRY.get(envelope.task) is not self.task:
             raise BadMessage(
                 f"the worker of {self.task.name} got a job of the task {envelope.task!r}, which it does not know"
@@ -92,15 +112,31 @@ class Delivery:
     def _now(self) -> float:
         return self.backend.clock.now()
 
+    def _patiently(self, call: "Callable[[], T]") -> T:
+        return patiently(call, self.backend.clock, self.deadline)
+
+    def _unreadable(self, bad: BadMessage) -> None:
+        if isinstance(bad, NewerMessage):
+            self._wait_for_deploy()
+        logger.error("the message can never run: %s", bad)
+        self._dead_letter(str(bad), type(bad).__name__)
+
+    def _wait_for_deploy(self) -> None:
+        """Give a young message back that newer code has made: that code may be on its way to this function."""
+        if self._now - self.message.sent < DEPLOY:
+            logger.warning("the message waits: newer code than this has made it")
+            self._give_back(DEPLOY_LOOK)
+
     def _claim(self) -> Claim:
         now = self._now
         limit, shards = self.task.max_attempts, self.backend.shards
         fresh = queued(self._envelope, self._envelope, limit=limit, shards=shards, now=now)
-        return Claim(fresh=fresh, now=now, lease=self.deadline)
+        return Claim(fresh=fresh, now=now, lease=self.deadline + SKEW)
 
     def _run(self, record: Record) -> None:
         lease = Lease(self.backend.records, self.backend.clock, record)
         results = results_of(record, self.backend.blobs)
+        children = Children(self._envelope, record)
         progress = Progress(
             lease.write,
             clock=self.backend.clock,
@@ -108,14 +144,14 @@ class Delivery:
             floor=record.progress,
             saved=record.checkpoint,
             batches=lease.batches,
-            beside=results.changes,
+            beside=lambda: children.beside_checkpoint() | results.changes(),
         )
-        if self.deadline - self._now > LONG_TASK:
-            self._shorten_visibility()
+        given = self._given(record, progress, lease) | {Results: results, Children: children}
         try:
-            self._execute(record, progress, lease, results)
+            self._execute(given)
+            self._patiently(lambda: children.store(self.backend.blobs))
         except Continue:
-            self._go_on(lease, progress.pending(), results)
+            self._go_on(lease, progress, results)
         except Stopped:
             self._stopped(lease)
         except (Discard, BadMessage) as error:
@@ -125,7 +161,7 @@ class Delivery:
         except BaseException as error:  # noqa: BLE001 - whatever a task raises (CancelledError, SystemExit) is its failure
             self._failed_attempt(lease, progress.pending(), error)
         else:
-            self._complete(lease, progress, results)
+            self._complete(lease, progress, results.changes() | children.changes())
 
     def _shorten_visibility(self) -> None:
         try:
@@ -133,20 +169,25 @@ class Delivery:
         except Unavailable:
             logger.warning("the message keeps its queue's visibility", exc_info=True)
 
-    def _execute(self, record: Record, progress: Progress, lease: Lease, results: Results) -> None:
+    def _execute(self, given: dict[type, Any]) -> None:
         arguments = self.task.arguments(self._envelope.version, self._envelope.arguments)
         remaining = self.deadline - self._now
-        given = self._given(record, progress, lease, results)
-        self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
+        if remaining > LONG_TASK:
+            self._shorten_visibility()
+        shortening = self.backend.clock.call_later(SOON, self._shorten_visibility) if remaining <= LONG_TASK else None
+        try:
+            self.execution.run(arguments, given, timeout=remaining - min(1.0, 0.1 * remaining))
+        finally:
+            if shortening is not None:
+                shortening.cancel()
 
-    def _given(self, record: Record, progress: Progress, lease: Lease, results: Results) -> dict[type, Any]:
-        """Return what is injected by type: one line for each of `builtin.BUILTIN`."""
+    def _given(self, record: Record, progress: Progress, lease: Lease) -> dict[type, Any]:
+        """Return what is injected by type, but for what the attempt leaves: results and children."""
         return {
             Progress: progress,
             Job: Job(record.id, self.task.name, record.created),
             Chain: self._chain,
             Effects: Effects(lease.batches),
-            Results: results,
         }
 
     @property
@@ -159,24 +200,25 @@ class Delivery:
             ended=timestamp(envelope.ended) if envelope.ended else "",
         )
 
-    def _complete(self, lease: Lease, progress: Progress, results: Results) -> None:
+    def _complete(self, lease: Lease, progress: Progress, left: dict[str, Any]) -> None:
+        """Write that the job has completed, and with it what it has `left`: results and children."""
         message = progress.message or COMPLETED
         final = {"status": Status.COMPLETED, "lease": 0.0, "checkpoint": None, "reason": None, "message": message}
         pending = progress.pending()
         try:
-            ended = self._made_room(lease, pending) and self._end_well(lease, pending | results.changes() | final)
+            ended = self._made_room(lease, pending) and self._end_well(lease, pending | left | final)
         except BadEffects as error:
             self._not_taken(lease, pending, error)
             return
         if ended:
             logger.info("completed")
-            hand_over(self.backend, self._envelope, Status.COMPLETED)
+            self._hand_over(lease.record)
 
     def _fail(self, lease: Lease, pending: dict[str, Any], error: BaseException) -> None:
         logger.error("failed: the job is not tried again", exc_info=error)
         reason = reason_of(error)
         if self._end(lease, pending | failed(reason)):
-            self._bury(reason, type(error).__name__)
+            self._bury(lease.record, reason, type(error).__name__)
 
     def _failed_attempt(self, lease: Lease, pending: dict[str, Any], error: BaseException) -> None:
         record = lease.record
@@ -199,8 +241,12 @@ class Delivery:
         if self._end(lease, pending | waiting):
             self._come_again(delay)
 
-    def _go_on(self, lease: Lease, pending: dict[str, Any], results: Results) -> None:
+    def _go_on(self, lease: Lease, progress: Progress, results: Results) -> None:
         """Leave the rest to another invocation: an attempt that made progress and ended in time does not count."""
+        pending = progress.pending()
+        if progress.stalled:
+            self._failed_attempt(lease, pending, TimeoutError(STALLED))
+            return
         waiting = {"status": Status.QUEUED, "lease": 0.0, "not_before": 0.0, "limit": lease.record.limit + 1}
         try:
             ended = self._end_well(lease, pending | results.changes() | waiting)
@@ -248,9 +294,11 @@ class Delivery:
         if stands is not None and not stands.answers(self._envelope.digest):
             logger.info("dropped: the message is of a refused request, and the id is another one's by now")
             return
-        if stands is None or stands.run < self._envelope.run:
+        if stands is None:
             self._give_back(1)
-        if stands.run > self._envelope.run:
+        if stands.run < self._envelope.run:
+            self._wait_for_run()
+        elif stands.run > self._envelope.run:
             logger.info("dropped: the message is of an older run")
         elif stands.status.final:
             self._pay(stands)
@@ -261,21 +309,29 @@ class Delivery:
         else:
             self._come_again(max(1.0, stands.not_before - self._now))
 
+    def _wait_for_run(self) -> None:
+        """Give back the message of a retry that has not written its records yet, unless it must have died over that."""
+        if self._now - self.message.sent > ORPHANED:
+            logger.warning("dropped: the retry that has sent the message never came to its end")
+            return
+        self._give_back(2 ** min(self.message.receives - 1, 6))
+
     def _pay(self, stands: Record) -> None:
         """Repeat what a final job still owes: its dead letter, and its successor's message."""
         if stands.status is Status.CANCELLED and stands.owes:
             self._keep(stands)
             return
         if stands.status is Status.FAILED and stands.owes:
-            self.backend.queues.bury(self.message, stands.reason or "", "")
-        hand_over(self.backend, self._envelope, stands.status, again=True)
+            self._dead_letter(stands.reason or "", "")
+        self._hand_over(stands, again=True)
         logger.info("dropped: the job is %s already", stands.status)
 
     def _keep(self, stands: Record) -> None:
         """Archive a job that its owner has cancelled, so that it can be retried; then see to what else it owes."""
-        reason = stands.reason or ""
-        keep_job(self.backend, self._envelope, self.message.id, attempts=stands.attempt, reason=reason, error="")
-        outcome = self.backend.records.swap(stands, stands.changed(self._now, owes=""))
+        told: dict[str, str | int] = {"attempts": stands.attempt, "reason": stands.reason or "", "error": ""}
+        self._patiently(lambda: keep_job(self.backend, self._envelope, self.message.id, **told))
+        kept = stands.changed(self._now, owes="")
+        outcome = self._patiently(lambda: self.backend.records.swap(stands, kept))
         self._refused(outcome.record)
 
     def _give_up(self, stands: Record) -> None:
@@ -284,11 +340,18 @@ class Delivery:
         lease = Lease(self.backend.records, self.backend.clock, stands)
         logger.error("failed: %s", reason)
         if self._end(lease, failed(reason)):
-            self._bury(reason, "AttemptLost")
+            self._bury(lease.record, reason, "AttemptLost")
 
-    def _bury(self, reason: str, error: str) -> None:
-        self.backend.queues.bury(self.message, reason, error)
-        hand_over(self.backend, self._envelope, Status.FAILED)
+    def _dead_letter(self, reason: str, error: str) -> None:
+        self._patiently(lambda: self.backend.queues.bury(self.message, reason, error))
+
+    def _bury(self, record: Record, reason: str, error: str) -> None:
+        self._dead_letter(reason, error)
+        self._hand_over(record)
+
+    def _hand_over(self, record: Record, *, again: bool = False) -> None:
+        tries = chain([again], repeat(object=True))
+        self._patiently(lambda: hand_over(self.backend, self._envelope, record, again=next(tries)))
 
     def _come_again(self, seconds: float) -> None:
         """Have the job come again by this message, or, before the queue forgets that, by a new one (the next leg)."""
@@ -296,10 +359,10 @@ class Delivery:
             self._give_back(seconds)
         not_before = self._now + seconds if seconds else 0.0
         following = dataclasses.replace(self._envelope, leg=self._envelope.leg + 1, not_before=not_before)
-        self.backend.queues.send([pack(following, self.backend.blobs, seconds)])
+        self._patiently(lambda: self.backend.queues.send([pack(following, self.backend.blobs, seconds)]))
 
     def _give_back(self, seconds: float) -> NoReturn:
-        self._put_off(seconds)
+        self._patiently(lambda: self._put_off(seconds))
         raise GiveBack
 
     def _put_off(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.listing import Cursor, Page, Place, read_page
-from afterward.records import KEEP_OPEN, Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written
+from afterward.records import KEEP_OPEN, SKEW, Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ PATIENCE = 30.0
 
 Item = dict[str, Any]
 
-_NUMBERS = {"expires", "run", "attempt", "limit", "not_before", "lease", "progress", "total", "links"}
+_NUMBERS = {"expires", "run", "attempt", "limit", "not_before", "lease", "progress", "total", "links", "children"}
 _FLOATS = {"not_before", "lease"}
 _OWN = {"owner", "id"}  # in the key
 _NAMES = [field.name for field in fields(Record) if field.name not in _OWN]
@@ -50,7 +50,6 @@ _MADE = (
     "task",
     "created",
     "listing",
-    "expires",
     "run",
     "limit",
     "not_before",
@@ -72,11 +71,10 @@ class DynamoDBRecords:
 
     def get(self, owner: str, job_id: str) -> Record | None:
         answer = self._call("get_item", Key=_key(owner, job_id), ConsistentRead=True)
-        return _record(answer["Item"]) if "Item" in answer else None
+        return next(self._live([answer["Item"]] if "Item" in answer else []), None)
 
     def add(self, record: Record) -> Written | Held:
-        condition = {"ConditionExpression": "attribute_not_exists(pk)"}
-        return self._written(record, "put_item", Item=_item(record), **condition)
+        return self._written(record, "put_item", Item=_item(record), **_free(self._clock.now()))
 
     def add_all(self, records: list[Record]) -> None:
         if len(records) == 1:
@@ -92,6 +90,7 @@ class DynamoDBRecords:
         values = {f":{name}": fresh[name] for name in named} | {
             ":now": _number(claim.now),
             ":until": _number(claim.lease),
+            ":expires": fresh["expires"],
             ":nonce": {"S": claim.nonce},
             ":updated": {"S": timestamp(claim.now)},
             ":queued": {"S": Status.QUEUED},
@@ -100,13 +99,13 @@ class DynamoDBRecords:
             ":one": {"N": "1"},
         }
         admitted = _OPEN + (_SAME_REQUEST if claim.fresh.digest else "")
-        used = {"#status", "#attempt", "#lease", "#nonce", "#updated"} | {f"#{name}" for name in named}
+        used = {"#status", "#attempt", "#lease", "#nonce", "#updated", "#expires"} | {f"#{name}" for name in named}
         request = {
             "Key": _key(claim.fresh.owner, claim.fresh.id),
             "ConditionExpression": f"attribute_not_exists(pk) OR ({admitted})",
             "UpdateExpression": (
                 f"SET #status = :running, #attempt = if_not_exists(#attempt, :zero) + :one, #lease = :until, "
-                f"#nonce = :nonce, #updated = :updated, {made}"
+                f"#nonce = :nonce, #updated = :updated, #expires = :expires, {made}"
             ),
             "ExpressionAttributeNames": {alias: _ALIASES[alias] for alias in used},
             "ExpressionAttributeValues": values,
@@ -123,7 +122,7 @@ class DynamoDBRecords:
         from afterward.transaction import refusal_of, requested  # noqa: PLC0415 - tasks without effects pay nothing
 
         items = [self._swapped(Swap(old, new)), *map(requested, effects)]
-        pause, until = 0.1, min(old.lease - 1, self._clock.now() + PATIENCE)
+        pause, until = 0.1, min(old.lease - SKEW - 1, self._clock.now() + PATIENCE)
         while True:
             try:
                 self._call("transact_write_items", table=False, TransactItems=items, ClientRequestToken=new.nonce)
@@ -176,7 +175,7 @@ class DynamoDBRecords:
         for _ in self._tries():
             asked = {self._table: {"Keys": waiting, "ConsistentRead": True}}
             answer = self._call("batch_get_item", table=False, RequestItems=asked)
-            yield from map(_record, answer["Responses"].get(self._table, []))
+            yield from self._live(answer["Responses"].get(self._table, []))
             waiting = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not waiting:
                 return
@@ -296,16 +295,8 @@ class DynamoDBRecords:
 
     def remember(self, key: RequestKey, now: float) -> RequestKey:
         values = {"seed": {"S": key.seed}, "digest": {"S": key.digest}, "expires": {"N": str(key.expires)}}
-        request: Item = {
-            "Item": _request_key(key.name) | values,
-            # DynamoDB takes up to two days to delete what has expired.
-            "ConditionExpression": "attribute_not_exists(pk) OR #expires <= :now",
-            "ExpressionAttributeNames": {"#expires": "expires"},
-            "ExpressionAttributeValues": {":now": {"N": str(int(now))}},
-            **_RETURN_OLD,
-        }
         try:
-            self._call("put_item", **request)
+            self._call("put_item", Item=_request_key(key.name) | values, **_free(now), **_RETURN_OLD)
         except _ConditionError as refusal:
             return _request_key_of(key.name, refusal.item) if refusal.item else key
         return key
@@ -336,8 +327,11 @@ class DynamoDBRecords:
         raise Unavailable("DynamoDB kept cancelling the transaction that writes the records")
 
     def _put(self, record: Record) -> Item:
-        condition = {"ConditionExpression": "attribute_not_exists(pk)"}
-        return {"Put": {"TableName": self._table, "Item": _item(record), **condition, **_RETURN_OLD}}
+        return {"Put": {"TableName": self._table, "Item": _item(record), **_free(self._clock.now()), **_RETURN_OLD}}
+
+    def _live(self, items: "Iterable[Item]") -> Iterator[Record]:
+        now = self._clock.now()
+        return (record for record in map(_record, items) if record.expires > now)
 
     def _call(self, operation: str, *, table: bool = True, **request: Any) -> Item:
         call: Callable[..., Item] = getattr(self._client, operation)
@@ -375,6 +369,15 @@ def _met(item: Item | None, nonce: str) -> Written | Held:
     return Written(stands) if stands is not None and stands.nonce == nonce else Held(stands)
 
 
+def _free(now: float) -> Item:
+    """Ask that nothing stands in the place but what has expired."""
+    return {
+        "ConditionExpression": "attribute_not_exists(pk) OR #expires <= :now",
+        "ExpressionAttributeNames": {"#expires": "expires"},
+        "ExpressionAttributeValues": {":now": {"N": str(int(now))}},
+    }
+
+
 def _update(old: Record, new: Record) -> Item:
     """Say the difference of two versions of a record as one update on the condition that the old one stands."""
     before, after = _item(old), _item(new)
@@ -385,10 +388,11 @@ def _update(old: Record, new: Record) -> Item:
         expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
     return {
         "Key": _key(old.owner, old.id),
-        "ConditionExpression": "#nonce = :old",
+        "ConditionExpression": "#nonce = :old AND #attempt = :was",
         "UpdateExpression": expression,
-        "ExpressionAttributeNames": {f"#{name}": name for name in {*put, *gone, "nonce"}},
-        "ExpressionAttributeValues": {":old": {"S": old.nonce}} | {f":{name}": after[name] for name in put},
+        "ExpressionAttributeNames": {f"#{name}": name for name in {*put, *gone, "nonce", "attempt"}},
+        "ExpressionAttributeValues": {":old": {"S": old.nonce}, ":was": before["attempt"]}
+        | {f":{name}": after[name] for name in put},
     }
 
 

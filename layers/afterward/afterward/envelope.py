@@ -15,15 +15,18 @@ it (`link_id`). `broken_by` names the job that did not complete and so stopped t
 from then on only `even_if_failed` jobs and callbacks run. `ended` is when the job before ended. A group's job counts
 itself, as `member` of `members`, in the items of the table under `join`. `digest` tells a repeat of the same request
 from another one with the same id. A body over the limit of SQS lies in S3, and the message points at it:
-`{"afterward": 1, "stored": "envelopes/…"}`.
+`{"afterward": 1, "stored": "envelopes/…", "owner": …, "id": …, "run": 1, "digest": …}`; it names the job, so that its
+record can say so where the object is gone.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar, cast
 
-from afterward.errors import BadMessage
+from afterward.errors import BadMessage, NewerMessage
 
 FORMAT = 1
 
@@ -55,6 +58,13 @@ class Link:
 
 Entry = Link | tuple[Link, ...]
 """What stands in a chain: a job, or a group of jobs side by side."""
+
+
+def entries(links: Iterable[tuple[int, Link]]) -> Iterator[Entry]:
+    """Put links into a chain: neighbours with the same number but 0 as a group."""
+    for side, together in groupby(links, key=itemgetter(0)):
+        members = tuple(link for _, link in together)
+        yield from (members,) if side else members
 
 
 def members_of(entry: Entry) -> tuple[Link, ...]:
@@ -135,8 +145,23 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=dict).translate(_NOT_IN_SQS)
 
 
-def pointer(key: str) -> str:
-    return json.dumps({"afterward": FORMAT, "stored": key}, separators=(",", ":"))
+def pointer(key: str, envelope: Envelope) -> str:
+    return _json({"afterward": FORMAT, "stored": key} | {name: getattr(envelope, name) for name in _NAMED})
+
+
+_NAMED = {"owner": str, "id": str, "run": int, "digest": str}
+
+
+def job_of(body: str) -> tuple[str, str, int, str] | None:
+    """Return owner, id, run and digest of the job that a message names, which need not be an envelope."""
+    try:
+        value = _object(body)
+    except BadMessage:
+        return None
+    if not all(isinstance(value.get(name), kind) for name, kind in _NAMED.items()):
+        return None
+    owner, job_id, run, digest = (cast("Any", value[name]) for name in _NAMED)
+    return owner, job_id, run, digest
 
 
 def stored_at(body: str) -> str | None:
@@ -167,8 +192,10 @@ def _object(body: str) -> dict[str, Json]:
         raise BadMessage("the message is not JSON, so it is not an Afterward envelope") from None
     if not isinstance(value, dict) or "afterward" not in value:
         raise BadMessage("the message is not an Afterward envelope")
-    if value["afterward"] != FORMAT:
-        raise BadMessage(f"the envelope has format {value['afterward']!r:.40}, and this code knows format {FORMAT}")
+    if (made := value["afterward"]) != FORMAT:
+        newer = isinstance(made, int) and made > FORMAT
+        kind = NewerMessage if newer else BadMessage
+        raise kind(f"the envelope has format {made!r:.40}, and this code knows format {FORMAT}")
     return value
 
 

@@ -11,6 +11,7 @@ AfterwardError
 │   └── KeyInUse          a request with this Idempotency-Key is being accepted at this moment: 409, try again
 ├── CannotSteer           a job that cannot be cancelled or retried as it is: 409
 ├── BadMessage            a message that can never run: archived as a dead letter, with this reason
+│   └── NewerMessage      made by newer code than this: it waits for the deploy that is under way first
 ├── BadEffects            writes that a table does not take: none of them is done, and the attempt has failed
 ├── Retry                 raised by a task: this attempt is over, try again (after `delay` seconds)
 └── Discard               raised by a task: the job has failed, do not try again
@@ -44,15 +45,17 @@ class Unavailable(Refused):
     """A service did not take the job; the caller should try again after `retry_after` seconds.
 
     `key`, where some jobs of the request may run all the same: repeated with this Idempotency-Key, the request adds
-    only those that are missing. `said`: what the caller is told that could not be done.
+    only those that are missing. `said`: what the caller is told that could not be done. `lasting`: no repeat within
+    seconds will help, since access is denied, say.
     """
 
     said = ""
 
-    def __init__(self, detail: str, *, retry_after: int = 2, key: str = "") -> None:
+    def __init__(self, detail: str, *, retry_after: int = 2, key: str = "", lasting: bool = False) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
         self.key = key
+        self.lasting = lasting
 
 
 class IdTaken(Refused):
@@ -81,6 +84,10 @@ class CannotSteer(AfterwardError):
 
 class BadMessage(AfterwardError):
     """A message that no attempt can make work; its text is the reason kept with the dead letter."""
+
+
+class NewerMessage(BadMessage):
+    """A message that newer code has made: of a newer envelope's format, or of a newer version of its task."""
 
 
 class BadEffects(AfterwardError):

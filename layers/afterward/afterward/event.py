@@ -45,6 +45,7 @@ def messages(event: Any) -> Iterator[Incoming]:
             attributes={
                 name: value.get("stringValue", "") for name, value in record.get("messageAttributes", {}).items()
             },
+            group=attributes.get("MessageGroupId", ""),
         )
 
 

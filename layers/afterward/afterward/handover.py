@@ -3,38 +3,97 @@
 Every step may be repeated: whoever finds a finished job again does all of this again, and what was done already changes
 nothing. A chain stops at its first failure as Starlette's does; only `even_if_failed` jobs and callbacks run from there
 on. A group is over when all of its jobs are: each counts itself in a set of up to 64, and whoever completes a set
-counts that in the set above.
+counts that in the set above. The children of a job are the first links behind it.
+
+What is too much for one invocation is done in steps, and a later delivery goes on where this one was cut off: records
+that stand are left out, and how many messages are sent the job's own record says.
 """
 
 import dataclasses
-from collections.abc import Container, Iterator
-from typing import Any
+import logging
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from afterward.backend import Backend
+from afterward.children import child_id, children_of
 from afterward.envelope import Entry, Envelope, Link, members_of
+from afterward.errors import BadMessage, NewerMessage
 from afterward.job import Status
 from afterward.parcel import pack_all
-from afterward.records import Break, Held, Joined, Seat, queued
+from afterward.records import Break, Held, Joined, Record, Seat, failed, new_nonce, queued
+
+logger = logging.getLogger(__name__)
 
 WIDTH = 64
 """Members of one set: no item of the table is written by more jobs than these."""
 
+STEP = 200
+"""Messages between two notes of how many are sent: those that a hand-over which was cut off may send twice."""
 
-def hand_over(backend: Backend, envelope: Envelope, status: Status, *, again: bool = False) -> None:
-    """Send the messages of what comes after this job, which has ended as `status`.
+RECORDS = 100
+"""Records that are read or written at once: what one request to DynamoDB takes."""
+
+T = TypeVar("T")
+
+
+def hand_over(backend: Backend, envelope: Envelope, record: Record, *, again: bool = False) -> None:
+    """Send the messages of what comes after this job, which has ended as its record says.
 
     `again`: this job was found finished, so a message is owed only while no attempt of its job has begun.
     """
+    ended = _own_break(envelope, record.status)
+    if record.children:
+        try:
+            envelope = _with_children(backend, envelope, record, again=again)
+        except NewerMessage:
+            raise
+        except BadMessage:
+            ended = _lost(backend, envelope, record)
     if not envelope.rest:
         return
-    ended: Break | None = _own_break(envelope, status)
     if envelope.members:
         over = _join(backend, envelope, ended)
         if over is None:
             return
         ended, envelope = over.broken, _in_their_run(backend, envelope, over.run)
     by, how = (envelope.broken_by, envelope.broken_as) if envelope.broken_by or ended is None else (ended.id, ended.how)
-    _go_on(backend, envelope, by, how, again=again)
+    _go_on(backend, envelope, record, Break(by, how), again=again)
+
+
+def _with_children(backend: Backend, envelope: Envelope, record: Record, *, again: bool) -> Envelope:
+    """Put what a completed job has added before what follows it, with records of its own for its owner to see."""
+    children = children_of(record, backend.blobs)
+    if not record.handed and not envelope.broken_by:
+        _put(backend, envelope, [link for entry in children for link in members_of(entry)], again=again)
+    return dataclasses.replace(envelope, rest=(*children, *envelope.rest))
+
+
+def _put(backend: Backend, envelope: Envelope, links: Sequence[Link], *, again: bool) -> None:
+    """Write the records of jobs before their messages are sent, when no worker claims them yet."""
+    from afterward.declaration import REGISTRY  # noqa: PLC0415 - declaration imports the worker, which imports this
+
+    now = backend.clock.now()
+    for some in _in_steps([link for link in links if link.task in REGISTRY], RECORDS):
+        stands = backend.records.get_all(envelope.owner, [link.id for link in some]) if again else {}
+        missing = [link for link in some if link.id not in stands]
+        made = [
+            queued(envelope, link, limit=REGISTRY[link.task].max_attempts, shards=backend.shards, now=now)
+            for link in missing
+        ]
+        if made:
+            backend.records.add_all(made)
+
+
+def _lost(backend: Backend, envelope: Envelope, record: Record) -> Break:
+    """Fail children that can never run, since the object that holds them is gone; their chain stops at the first."""
+    now, size = backend.clock.now(), record.children or 0
+    logger.error("what the job has added is gone from S3, so its %d children have failed", size)
+    reason = f"what job {record.id} has added to its chain is gone from S3"
+    links = [Link(id=child_id(record, number), task=record.task, arguments={}) for number in range(size)]
+    for some in _in_steps(links, RECORDS):
+        fresh = [queued(envelope, link, limit=1, shards=backend.shards, now=now) for link in some]
+        backend.records.add_all([one.changed(now, **failed(reason) | {"owes": ""}) for one in fresh])
+    return Break(links[0].id, Status.FAILED)
 
 
 def _own_break(envelope: Envelope, status: Status) -> Break | None:
@@ -63,18 +122,45 @@ def seats(envelope: Envelope) -> Iterator[tuple[Seat, int]]:
         number, size, level = node, -(-size // WIDTH) if size > WIDTH else 0, level + 1
 
 
-def _go_on(backend: Backend, envelope: Envelope, broken_by: str, broken_as: str, *, again: bool) -> None:
+def _go_on(backend: Backend, envelope: Envelope, record: Record, broken: Break, *, again: bool) -> None:
     now = backend.clock.now()
+    never: list[Link] = []
+    following: list[Envelope] = []
     for index, entry in enumerate(envelope.rest):
-        links = members_of(entry)
-        for link in links:
-            if not link.runs_after(broken_by):
-                _cancel(backend, envelope, link, broken_by)
-        following = envelope.successors(index, broken_by=broken_by, broken_as=broken_as, now=now)
+        never += [link for link in members_of(entry) if not link.runs_after(broken.id)]
+        following = envelope.successors(index, broken_by=broken.id, broken_as=broken.how, now=now)
         if following:
-            owed = _owed(backend, following) if again else following
-            backend.queues.send(pack_all(owed, backend.blobs))
-            return
+            break
+    for some in _in_steps(never, RECORDS):
+        _cancel_all(backend, envelope, some, broken.id)
+    if following:
+        _send(backend, record, following, again=again)
+
+
+def _send(backend: Backend, record: Record, following: list[Envelope], *, again: bool) -> None:
+    """Send what is owed, step by step; `record` is that of the job which hands over, and notes what is sent."""
+    run, size = following[0].run, len(following)
+    sent = _sent(record, run)
+    while sent < size:
+        some = following[sent : sent + STEP]
+        backend.queues.send(pack_all(_owed(backend, some) if again else some, backend.blobs))
+        sent += len(some)
+        if size > STEP:
+            record = _noted(backend, record, run, sent)
+            sent = max(sent, _sent(record, run))
+
+
+def _sent(record: Record, run: int) -> int:
+    noted, _, sent = record.handed.partition(":")
+    return int(sent) if noted == str(run) else 0
+
+
+def _noted(backend: Backend, record: Record, run: int, sent: int) -> Record:
+    """Say in a job's record how many messages are sent; where another delivery says it too, take what that says."""
+    # Nothing but this: the job itself is what it was, and was changed when it was.
+    outcome = backend.records.swap(record, dataclasses.replace(record, nonce=new_nonce(), handed=f"{run}:{sent}"))
+    stands = outcome.record
+    return stands if stands is not None and stands.run == record.run else record
 
 
 def _in_their_run(backend: Backend, envelope: Envelope, retried: int) -> Envelope:
@@ -92,13 +178,12 @@ def _in_their_run(backend: Backend, envelope: Envelope, retried: int) -> Envelop
 
 
 def _owed(backend: Backend, successors: list[Envelope]) -> list[Envelope]:
-    """Return those whose message may be missing; one that its owner has cancelled needs it too, to be archived."""
+    """Return those whose message may be missing."""
     stands = backend.records.get_all(successors[0].owner, [one.id for one in successors])
     return [
         one
         for one in successors
-        if (record := stands.get(one.id)) is None
-        or (record.run == one.run and (record.untouched or (record.status is Status.CANCELLED and record.owes)))
+        if (record := stands.get(one.id)) is None or (record.run == one.run and record.owes_message)
     ]
 
 
@@ -112,26 +197,39 @@ def left(rest: tuple[Entry, ...], taken: Container[str]) -> Iterator[Entry]:
             yield from links
 
 
-def _cancel(backend: Backend, envelope: Envelope, link: Link, broken_by: str) -> None:
-    """Mark a job that will not run; one that has begun or ended is left alone."""
-    now = backend.clock.now()
-    fresh = queued(envelope, link, limit=1, shards=backend.shards, now=now)
-    cancelled = cancelled_by(broken_by)
-    outcome = backend.records.add(dataclasses.replace(fresh.changed(now, **cancelled), nonce=fresh.nonce))
-    while isinstance(outcome, Held) and outcome.record is not None:
-        stands = outcome.record
-        if stands.run != envelope.run or stands.attempt > 0:
-            return
+def _cancel_all(backend: Backend, envelope: Envelope, links: Sequence[Link], broken_by: str) -> None:
+    """Mark jobs that will not run; what has begun or ended is left alone."""
+    now, cancelled = backend.clock.now(), cancelled_by(broken_by)
+    stands = backend.records.get_all(envelope.owner, [link.id for link in links])
+    missing = [link for link in links if link.id not in stands]
+    if missing:
+        fresh = [queued(envelope, link, limit=1, shards=backend.shards, now=now) for link in missing]
+        backend.records.add_all([one.changed(now, **cancelled) for one in fresh])
+        # What was accepted a moment ago may have got its record in between.
+        stands |= backend.records.get_all(envelope.owner, [link.id for link in missing])
+    for record in stands.values():
+        if record.run == envelope.run:
+            _cancel(backend, record, cancelled)
+
+
+def _cancel(backend: Backend, record: Record, cancelled: Mapping[str, Any]) -> None:
+    stands: Record | None = record
+    while stands is not None and stands.run == record.run and stands.attempt == 0:
         if stands.untouched:
-            outcome = backend.records.swap(stands, stands.changed(now, **cancelled))
+            changes = cancelled
         elif stands.status is Status.CANCELLED and stands.owes:
-            # By its owner, and no message will come by which it could be archived.
-            outcome = backend.records.swap(stands, stands.changed(now, owes=""))
+            changes = {"owes": ""}  # by its owner, and no message will come by which it could be archived
         else:
             return
+        outcome = backend.records.swap(stands, stands.changed(backend.clock.now(), **changes))
+        stands = outcome.record if isinstance(outcome, Held) else None
 
 
 def cancelled_by(broken_by: str) -> dict[str, Any]:
     """Return the fields of a job that will not run because of another one."""
     reason = f"job {broken_by}, which comes before it in its chain, did not complete"
     return {"status": Status.CANCELLED, "reason": reason, "message": f"Cancelled: {reason}"}
+
+
+def _in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (every[start : start + most] for start in range(0, len(every), most))

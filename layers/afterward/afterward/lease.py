@@ -5,6 +5,7 @@ from typing import Any
 from afterward.clock import Clock
 from afterward.effects import Batches
 from afterward.errors import Stopped, Unavailable
+from afterward.patience import patiently
 from afterward.records import Record, Records, Written
 
 
@@ -53,14 +54,4 @@ class Lease:
 
     def end(self, changes: dict[str, Any], deadline: float) -> None:
         """Write the attempt's last word, again and again while there is time: the work is done and must be known."""
-        pause = 0.1
-        while True:
-            try:
-                self.write(changes)
-            except Unavailable:
-                if self._clock.now() + 2 * pause + 1 > deadline:
-                    raise
-                self._clock.sleep(pause / 2 + self._clock.jitter(pause / 2))
-                pause = min(2 * pause, 1.0)
-            else:
-                return
+        patiently(lambda: self.write(changes), self._clock, deadline)

@@ -33,7 +33,8 @@ def configure() -> None:
         handler.setFormatter(LambdaPowertoolsFormatter(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "afterward")))
         handler.addFilter(_add_context)
     root.handlers = handlers
-    for talkative in ("botocore", "mangum"):  # where credentials came from; the path of every request
+    # Where credentials came from; every request to AWS; the path of every request to the API.
+    for talkative in ("botocore", "urllib3", "mangum"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     root.setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
 

@@ -4,7 +4,7 @@ import base64
 import math
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -30,8 +30,9 @@ Tables = dict[str, dict[str, Item]]
 class MemoryRecords:
     """Records in a dictionary, under one lock, and beside them the tables that effects write."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.tables: Tables = {}
+        self._clock = clock
         self._records: dict[str, Record] = {}
         self._joins: dict[str, dict[int, Break | None]] = {}
         self._runs: dict[tuple[str, int], int] = {}
@@ -42,11 +43,17 @@ class MemoryRecords:
 
     def get(self, owner: str, job_id: str) -> Record | None:
         with self._lock:
-            return self._records.get(key_of(owner, job_id))
+            return self._live(key_of(owner, job_id))
+
+    def _live(self, key: str) -> Record | None:
+        record = self._records.get(key)
+        return record if record is not None and record.expires > self._clock.now() else None
 
     def add(self, record: Record) -> Written | Held:
         with self._lock:
-            stands = self._records.setdefault(record.key, record)
+            stands = self._live(record.key)
+            if stands is None:
+                stands = self._records[record.key] = record
         return Written(stands) if stands.nonce == record.nonce else Held(stands)
 
     def add_all(self, records: list[Record]) -> None:
@@ -65,7 +72,7 @@ class MemoryRecords:
     def swap(self, old: Record, new: Record, effects: Sequence[Write] = ()) -> Written | Held:
         with self._lock:
             stands = self._records.get(old.key)
-            if stands is not None and stands.nonce == old.nonce:
+            if stands is not None and (stands.nonce, stands.attempt) == (old.nonce, old.attempt):
                 self.tables = _written(self.tables, effects)
                 self._records[new.key] = new
                 return Written(new)
@@ -113,7 +120,10 @@ class MemoryRecords:
 
     def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
         with self._lock:
-            standing = [(self._records.get(one.new.key), one.old) for one in swaps]
+            standing = [
+                (self._live(one.new.key) if one.old is None else self._records.get(one.new.key), one.old)
+                for one in swaps
+            ]
             if any((stands and stands.nonce) != (old and old.nonce) for stands, old in standing):
                 return False
             self._records |= {one.new.key: one.new for one in swaps}
@@ -250,3 +260,6 @@ class MemoryBlobs:
             return self.objects[key]
         except KeyError:
             raise BadMessage("the envelope that the message points at is gone from S3") from None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        return (key for key in sorted({*self.objects, *self.files}) if key.startswith(prefix) and key > after)

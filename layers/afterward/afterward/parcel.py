@@ -26,7 +26,7 @@ def pack(envelope: Envelope, blobs: Blobs, delay: float = 0.0, *, rest: str | No
     if len(body.encode()) > MESSAGE_LIMIT - ATTRIBUTES:
         key = f"envelopes/{envelope.owner}/{envelope.id}/{envelope.run}-{envelope.leg}.json"
         blobs.put(key, body)
-        body = pointer(key)
+        body = pointer(key, envelope)
     return Outgoing(envelope.task, body, envelope.group or envelope.owner, delay)
 
 

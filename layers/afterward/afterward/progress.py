@@ -4,6 +4,7 @@ import json
 import logging
 import operator
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any, TypeVar
@@ -34,7 +35,7 @@ class Progress:
     `write` takes what is to be stored, `deadline` (seconds since the epoch) is when the invocation ends, `floor` what
     an earlier attempt has reported already, and `saved` its checkpoint. `batches` are the effects that each checkpoint
     stands for: `write` commits those that are staged together with a checkpoint. `beside` returns what else is written
-    with a checkpoint.
+    with a checkpoint, or refuses it by UsageError.
     """
 
     def __init__(  # noqa: PLR0913 - every one with a default
@@ -64,6 +65,9 @@ class Progress:
         restored: dict[str, Any] = json.loads(saved) if saved else {}
         self._state: Any = restored.get("state")
         self._tracks: list[int] = restored.get("tracks", [])
+        self._began_at: str | None = restored.get("began")
+        self._first: str | None = None
+        self._floor = floor
         self._opened = 0
         self._tracking = 0
         self._longest = 0.0
@@ -77,6 +81,11 @@ class Progress:
     def message(self) -> str | None:
         """What this attempt reported last; None where it reported no message."""
         return self._message
+
+    @property
+    def stalled(self) -> bool:
+        """Whether this attempt has come no further than the one before: its first checkpoint was the same as that's."""
+        return self._first is not None and self._first == self._began_at and self._done == self._floor
 
     @property
     def done(self) -> int:
@@ -121,9 +130,8 @@ class Progress:
         When little of the invocation's time is left, this ends it, and the job goes on in another one.
         """
         with self._lock:
-            text = self._checkpoint(state)
-            self._stage(text, item=False)
-            self._state = json.loads(text)["state"]
+            self._stage(self._checkpoint(state), item=False)
+            self._state = json.loads(self._pending["checkpoint"])["state"]
             self._flush()
         self._continue_when_late()
 
@@ -165,21 +173,26 @@ class Progress:
 
     def _stage(self, checkpoint: str, *, item: bool) -> None:
         """Have `checkpoint` written next, and the effects that it stands for with it."""
+        beside = self._beside()  # first of all: where it refuses the checkpoint, nothing may be staged
         if not self._batches.fit(item=item):
             self._flush()  # under the checkpoint before this one
         self._batches.stage(item=item)
-        self._pending |= {"checkpoint": checkpoint} | self._beside()
+        self._pending |= {"checkpoint": checkpoint} | beside
 
     def _checkpoint(self, state: Any) -> str:
+        saved = {"state": state, "tracks": self._tracks}
         try:
-            text = json.dumps({"state": state, "tracks": self._tracks}, separators=(",", ":"), allow_nan=False)
+            text = json.dumps(saved, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"a checkpoint must be JSON: {error}") from None
         if len(text.encode()) > CHECKPOINT_LIMIT:
             raise ValueError(
                 f"a checkpoint holds at most {CHECKPOINT_LIMIT} bytes; keep the rest in S3 and its key here"
             )
-        return text
+        if state is None:
+            return text
+        self._first = self._first or f"{zlib.crc32(text.encode()):x}"
+        return json.dumps(saved | {"began": self._first}, separators=(",", ":"))
 
     def _flush_when_due(self) -> None:
         wait = self._written_at + INTERVAL - self._clock.now()

@@ -3,25 +3,30 @@
 Ids made here are *sent first, then put*: the message carries everything and the worker makes a missing record, so there
 is no moment in which a promised job has no message, and a refused send leaves nothing behind. Ids that a repeat of the
 request would choose again are *put first*, on the condition that they are free; if the send then fails, the record is
-taken back.
+taken back. Until it is known that the message was sent such a record is a reservation, which expires within the hour: a
+request may die in between, and nothing may be queued for ever without a message.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from afterward.backend import Backend
-from afterward.envelope import Entry, Envelope, Link, link_fields
+from afterward.envelope import Envelope, Link, entries, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack_all
-from afterward.records import Held, Record, link_id, queued
+from afterward.patience import patiently
+from afterward.records import KEEP_RESERVED, Held, Record, link_id, queued
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
 
 logger = logging.getLogger(__name__)
+
+CONFIRMING = 3.0
+"""Seconds for which a request tries to keep the records whose messages it has sent; a gateway gives it 30."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +61,18 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
     """
     now = backend.clock.now()
     promises = [_Promise(calls, _heads(owner, calls, now)) for calls in chains if calls]
-    made: list[Record] = []
+    reserved = _Reserved()
     try:
         for promise in promises:
-            _reserve(backend, promise, made, now)
+            _reserve(backend, promise, reserved, now)
         backend.queues.send(pack_all((one for promise in promises for one in promise.due), backend.blobs))
     except AfterwardError:
-        _take_back(backend, made)
+        _take_back(backend, reserved.made)
         raise
-    reserved = {record.id for record in made}
+    _confirm(backend, [*reserved.made, *reserved.found])
     records = [record for promise in promises if promise.due for record in promise.records(backend, now)]
-    _put(backend, [record for record in records if record.id not in reserved])
+    stand = {record.id for record in reserved.made}
+    _put(backend, [record for record in records if record.id not in stand])
     for promise in promises:
         if promise.repeated and not promise.calls[0].replayable:
             raise IdTaken(promise.calls[0].id)
@@ -99,7 +105,15 @@ class _Promise:
         ]
 
 
-def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    """Records that were put before their messages: by this request, and by an earlier one that it repeats."""
+
+    made: list[Record] = field(default_factory=list)
+    found: list[Record] = field(default_factory=list)
+
+
+def _reserve(backend: Backend, promise: _Promise, reserved: _Reserved, now: float) -> None:
     """Put the records of the chosen ids first, and leave due only what must be sent.
 
     A repeat that finds its job with no attempt begun sends again: the first request may have died between put and send,
@@ -109,17 +123,20 @@ def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float
         return
     digest = promise.calls[0].digest or _digest(backend, promise.calls)
     promise.due = [replace(one, digest=digest) for one in promise.due]
-    records = promise.records(backend, now)
+    records = [replace(one, expires=int(now) + KEEP_RESERVED) for one in promise.records(backend, now)]
     ids = [record.id for record in records]
+    # Their ids follow from the chosen one, and messages of a request that was refused half way may have them too.
+    group = {one.id for one in promise.due} if len(promise.due) > 1 else set()
     for record, call in zip(records, promise.calls, strict=True):
-        if not call.chosen:
+        if not call.chosen and record.id not in group:
             continue
         if ids.count(record.id) > 1:
             raise IdTaken(record.id)
-        made.append(record)  # before the answer: what is written by a put whose reply is lost has to be taken back too
+        # Before the answer: what is written by a put whose reply is lost has to be taken back too.
+        reserved.made.append(record)
         outcome = backend.records.add(record)
         if isinstance(outcome, Held):
-            made.remove(record)
+            reserved.made.remove(record)
             stands = outcome.record
             if stands is None or (stands.digest, stands.chain, stands.task) != (
                 record.digest,
@@ -127,17 +144,19 @@ def _reserve(backend: Backend, promise: _Promise, made: list[Record], now: float
                 record.task,
             ):
                 raise IdTaken(record.id)
+            if stands.owes_message:
+                reserved.found.append(stands)
             if record is records[0]:
                 promise.repeated = True
                 promise.due = _missing(backend, promise.due, stands)
 
 
 def _missing(backend: Backend, due: list[Envelope], first: Record) -> list[Envelope]:
-    """Return what a repeat has to send: jobs that no attempt has begun. A later run has its message from its retry."""
+    """Return what a repeat has to send: what no attempt has begun. A later run has its message from its retry."""
     others = [one.id for one in due if one.id != first.id]
     stands = {first.id: first} | (backend.records.get_all(first.owner, others) if others else {})
     return [
-        one for one in due if (record := stands.get(one.id)) is None or (record.untouched and record.run == one.run)
+        one for one in due if (record := stands.get(one.id)) is None or (record.owes_message and record.run == one.run)
     ]
 
 
@@ -154,6 +173,17 @@ def _take_back(backend: Backend, made: list[Record]) -> None:
             logger.exception("the record of a refused job could not be taken back", extra={"job_id": record.id})
 
 
+def _confirm(backend: Backend, reserved: list[Record]) -> None:
+    """Keep records whose message is sent; where a worker was faster, its claim has kept them.
+
+    Raises Unavailable where that is not certain: the job may run, but its id may be another one's by then, so it cannot
+    be promised. A repeat finds the reservation.
+    """
+    now = backend.clock.now()
+    for record in reserved:
+        patiently(partial(backend.records.swap, record, record.changed(now)), backend.clock, now + CONFIRMING)
+
+
 def _put(backend: Backend, records: list[Record]) -> None:
     """Write the records of jobs whose message is sent: the promise holds, so a failure does not fail the request."""
     if not records:
@@ -166,7 +196,7 @@ def _put(backend: Backend, records: list[Record]) -> None:
 
 def _heads(owner: str, calls: Sequence[Call], now: float) -> list[Envelope]:
     """Return the envelopes of what a chain begins with: one job, or all jobs of a group."""
-    entries = list(_entries(calls))
+    sequence = list(entries((call.side, _link(call)) for call in calls))
     jobs = [call.id for call in calls if not call.callback]
     ids = enumerate(jobs)
     chain = Envelope(
@@ -177,16 +207,10 @@ def _heads(owner: str, calls: Sequence[Call], now: float) -> list[Envelope]:
         chain=jobs[0],
         links=len(jobs),
         named={str(number): job_id for number, job_id in ids if job_id != link_id(owner, jobs[0], number)},
-        rest=tuple(entries[1:]),
+        rest=tuple(sequence[1:]),
     )
-    first = entries[0]
+    first = sequence[0]
     return chain.at(first if isinstance(first, tuple) else [first], side_by_side=isinstance(first, tuple), now=now)
-
-
-def _entries(calls: Sequence[Call]) -> Iterator[Entry]:
-    for side, together in groupby(calls, key=lambda call: call.side):
-        links = tuple(_link(call) for call in together)
-        yield from (links,) if side else links
 
 
 def _link(call: Call) -> Link:

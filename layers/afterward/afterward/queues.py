@@ -1,6 +1,7 @@
 """The queues between the API and the tasks' Lambdas, as this library needs them."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,7 +37,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message as a Lambda event brings it. `sent` in seconds since the epoch; `attributes` as strings."""
+    """A message as a Lambda event brings it. `sent` in seconds since the epoch; `attributes` as strings.
+
+    `group` is its MessageGroupId, empty where it has none.
+    """
 
     id: str
     receipt: str
@@ -44,6 +48,7 @@ class Incoming:
     receives: int
     sent: float
     attributes: dict[str, str]
+    group: str = ""
 
 
 class Queues(Protocol):
@@ -72,6 +77,9 @@ class Blobs(Protocol):
 
     def get(self, key: str) -> str:
         """Read an object; raise BadMessage where it is gone."""
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Find the keys that begin with `prefix` and come behind `after`, in their order, page by page."""
 
     def put_bytes(self, key: str, body: bytes, content_type: str) -> None:
         """Write an object of any type, for `link`."""

@@ -1,9 +1,10 @@
 """The job's record: the only place where status and progress live. It holds no arguments.
 
-A store knows six operations, and five of them compare one thing only: the nonce that every write leaves behind. Who
-holds a record's last nonce may write it (`swap`); everybody else's write has changed it. That one rule fences older
-attempts and runs, makes a cancel win over a finish or lose to it as a whole, and recognises our own write when botocore
-repeats it after a lost reply: a refusal that shows *our new* nonce is our success.
+Most writes compare one thing only: the nonce that every write leaves behind. Who holds a record's last nonce may write
+it (`swap`); everybody else's write has changed it. That one rule fences older attempts and runs, makes a cancel win
+over a finish or lose to it as a whole, and recognises our own write when botocore repeats it after a lost reply: a
+refusal that shows *our new* nonce is our success. The attempt is compared beside it, since a claim whose reply was lost
+is repeated under its nonce, and the first request may arrive when that attempt is over.
 """
 
 import dataclasses
@@ -30,6 +31,12 @@ KEEP_FINAL = 30 * 86_400
 KEEP_OPEN = (7 + 14) * 86_400 + KEEP_FINAL
 """Seconds after which a record that never became final goes: no queue holds a message of it any longer."""
 
+KEEP_RESERVED = 3_600
+"""Seconds for which a record that was put before its message is kept, where nobody says that the message was sent."""
+
+SKEW = 5.0
+"""Seconds that a lease outlives its invocation: clocks differ, and a second attempt must not run beside the first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -39,6 +46,8 @@ class Record:
     continued rather than finished. `owes` names what a final job still has to do ("archive"). `links` stands in the
     record of a chain's first job, where the chain has more than one: how many there are; `named` holds as JSON the ids
     of those that do not follow from it. `results` names the objects that the job has left (see `afterward.results`).
+    `children` is how many jobs a completed one has added (see `afterward.children`), `handed` how many messages of the
+    group behind it are sent, as "run:count", where those are too many for one go.
     """
 
     owner: str
@@ -66,6 +75,8 @@ class Record:
     links: int | None = None
     named: str = ""
     owes: str = ""
+    children: int | None = None
+    handed: str = ""
 
     @property
     def key(self) -> str:
@@ -75,6 +86,11 @@ class Record:
     def untouched(self) -> bool:
         """Whether no attempt of this run has begun: until one has, whoever finds the job may send its message again."""
         return self.status is Status.QUEUED and self.attempt == 0
+
+    @property
+    def owes_message(self) -> bool:
+        """Whether the job's message may be missing; one that its owner has cancelled needs it too, to be archived."""
+        return self.untouched or (self.status is Status.CANCELLED and bool(self.owes))
 
     @property
     def broke(self) -> bool:
@@ -186,6 +202,7 @@ class Claim:
             lease=self.lease,
             nonce=self.nonce,
             updated=timestamp(self.now),
+            expires=self.fresh.expires,
         )
 
 
@@ -251,7 +268,11 @@ class RequestKey:
 
 
 class Records(Protocol):
-    """Where records are kept. Services that do not answer raise `errors.Unavailable`; a refusal is a value."""
+    """Where records are kept. Services that do not answer raise `errors.Unavailable`; a refusal is a value.
+
+    A record that has expired is not there, though DynamoDB may take days to delete it: it is not read, and another one
+    may be written in its place.
+    """
 
     def get(self, owner: str, job_id: str) -> Record | None:
         """Read one record, consistently."""
@@ -266,7 +287,7 @@ class Records(Protocol):
         """Begin an attempt: one conditional write that also makes a missing record."""
 
     def swap(self, old: Record, new: Record, effects: "Sequence[Write]" = ()) -> Written | Held:
-        """Write `new` where the record still has the nonce of `old`, and `effects` with it: all of it or nothing.
+        """Write `new` where the record still has nonce and attempt of `old`, and `effects` with it, or nothing of it.
 
         Raises `errors.BadEffects` where the table does not take an effect.
         """

@@ -1,6 +1,6 @@
 """Blobs in an S3 bucket, by the low-level client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,16 @@ class S3Blobs:
                 if code_of(error) == "NoSuchKey":
                     raise BadMessage("the envelope that the message points at is gone from S3") from None
                 raise
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        asked = {"Bucket": self._bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
+        while True:
+            with answering("S3"):
+                page = self._client.list_objects_v2(**asked)
+            yield from (one["Key"] for one in page.get("Contents", []))
+            if not page["IsTruncated"]:
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def _put(self, key: str, text: str, **condition: str) -> None:
         stored = {"Bucket": self._bucket, "Key": key, "Body": text.encode(), "ContentType": "application/json"}

@@ -41,6 +41,8 @@ class SqsQueues:
 
     def bury(self, message: Incoming, reason: str, error: str) -> None:
         told = {"reason": _told(reason, REASON), "error": _told(error, ERROR), "message": message.id}
+        # One owner's failures hold up nobody else's archiving.
+        group = {"MessageGroupId": message.group} if message.group else {}
         self._call(
             "send_message",
             QueueUrl=self._dead_letters,
@@ -51,6 +53,7 @@ class SqsQueues:
                 for name, text in told.items()
                 if text
             },
+            **group,
         )
 
     def put_off(self, task: str, message: Incoming, seconds: float) -> None:

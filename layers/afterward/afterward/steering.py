@@ -22,7 +22,7 @@ from afterward.errors import BadMessage, CannotSteer, Unavailable
 from afterward.handover import cancelled_by, left, seats
 from afterward.job import Status
 from afterward.parcel import pack
-from afterward.records import Record, Swap, queued
+from afterward.records import KEEP_RESERVED, Record, Swap, queued
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,9 @@ class _Retry:
         stands, now = self.stands.get(link.id), self.backend.clock.now()
         if stands is None:
             limit = _max_attempts(link.task, 1)
-            return Swap(None, queued(envelope, link, limit=limit, shards=self.backend.shards, now=now))
+            fresh = queued(envelope, link, limit=limit, shards=self.backend.shards, now=now)
+            # Of a group that was refused half way, the others may never come, and then neither does this one's turn.
+            return Swap(None, dataclasses.replace(fresh, expires=int(now) + KEEP_RESERVED))
         if stands.reason == BY_OWNER:
             return Swap(stands, stands.changed(now, run=envelope.run, owes="archive"))
         return Swap(stands, self._fresh(stands, envelope))

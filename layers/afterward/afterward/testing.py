@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from afterward.builtin import BUILTIN
+from afterward.children import Children
 from afterward.clock import timestamp
 from afterward.codec import travelling_signature
 from afterward.declaration import Task
 from afterward.depends import Overrides, injected, needs_of
 from afterward.effects import Batches, Effects
+from afterward.envelope import Entry, Envelope
 from afterward.errors import UsageError
 from afterward.execution import Execution
 from afterward.in_process import Consumer, Invocation
 from afterward.job import Chain, Job
 from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues, MemoryRecords
 from afterward.progress import Progress
+from afterward.records import queued
 from afterward.results import Results
 from afterward.writes import Item, Write
 
@@ -89,12 +92,15 @@ class Attempt:
     """What one attempt reported: every write of progress in its order, the last one included.
 
     `effects` are what it has committed, in order: a Put, Update or Delete (`afterward.writes`) per item and commit.
+    `children` are the jobs that it has added, in order: a Link (`afterward.envelope`) each, with its `task` and its
+    `arguments` by name, and those of a group together in a tuple.
     """
 
     job: Job
     writes: list[dict[str, Any]]
     results: "dict[str, Result]" = field(default_factory=dict)
     effects: list[Write] = field(default_factory=list)
+    children: tuple[Entry, ...] = ()
 
     @property
     def messages(self) -> list[str]:
@@ -121,9 +127,14 @@ class Trial:
         signature = travelling_signature(function.__qualname__, function, injected)
         written = _Written()
         job = Job(self.job_id, function.__name__, timestamp(self.clock.now()))
-        deadline = self.clock.now() + self.seconds
+        children = _children(job)
         progress = Progress(
-            written.write, clock=self.clock, deadline=deadline, saved=self.checkpoint, batches=written.batches
+            written.write,
+            clock=self.clock,
+            deadline=self.clock.now() + self.seconds,
+            saved=self.checkpoint,
+            batches=written.batches,
+            beside=children.beside_checkpoint,
         )
         needs = needs_of(function.__qualname__, function, signature, BUILTIN)
         execution = Execution(function, needs, self.overrides)
@@ -134,6 +145,7 @@ class Trial:
             Chain: self.chain or Chain(self.job_id),
             Effects: Effects(written.batches),
             Results: Results(blobs, "results"),
+            Children: children,
         }
         try:
             execution.run(_bind(signature, args, kwargs), given)
@@ -141,9 +153,15 @@ class Trial:
             if pending := progress.pending():
                 written.write(pending)
             execution.close()
+        children.store(blobs)
         written.commit()
         stored = {key.rpartition("/")[2]: Result(*file) for key, file in blobs.files.items()}
-        return Attempt(job, written.changes, stored, written.effects)
+        return Attempt(job, written.changes, stored, written.effects, children.entries)
+
+
+def _children(job: Job) -> Children:
+    parent = Envelope(id=job.id, task=job.task, arguments={}, owner="test", created=job.created)
+    return Children(parent, queued(parent, parent, limit=1, shards=1, now=START))
 
 
 @dataclass(frozen=True, slots=True)

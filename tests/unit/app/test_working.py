@@ -1,6 +1,7 @@
 """send_notification, long_running_task and the catalog."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -108,6 +109,17 @@ def test_a_long_task_says_where_it_is() -> None:
     }
     numbers = [write["progress"] for write in attempt.writes if "progress" in write]
     assert numbers == sorted(numbers)
+
+
+def test_a_long_task_tells_developers_each_item(caplog: pytest.LogCaptureFixture) -> None:
+    """A line of level DEBUG for each item as its work begins, whatever of the progress was written by then."""
+    clock = ManualClock()
+    with caplog.at_level(logging.DEBUG, "long_running_task"):
+        Trial(clock=clock, overrides={half_a_second: slow_work(clock, [])}).run(work_through, 5)
+    told = [vars(line) for line in caplog.records if line.name == "long_running_task"]
+    assert [(line["levelname"], line["message"], line["item"]) for line in told] == [
+        ("DEBUG", "processing", item) for item in range(1, 6)
+    ]
 
 
 def test_half_a_second_is_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

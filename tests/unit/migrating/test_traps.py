@@ -384,7 +384,7 @@ class Dying(MemoryRecords):
 def killed(load: Load, name: str) -> Durable:
     """A job of traps/twice.py whose first attempt does its work and dies before that is recorded."""
     clock, tasks = ManualClock(), load("traps/twice")
-    site = Durable(FastAPI(), DurableTasks(replace(in_memory(clock), records=Dying()), OWNER))
+    site = Durable(FastAPI(), DurableTasks(replace(in_memory(clock), records=Dying(clock)), OWNER))
     site.tasks.add_task(getattr(tasks, name), "ada", 5)
     asyncio.run(site.tasks.publish())
     with pytest.raises(KeyboardInterrupt):

@@ -33,7 +33,7 @@ def test_the_first_job_tells_of_the_chain_and_each_of_itself(site: Site) -> None
     assert site.get(f"/task-progress/{ids[0]}", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
     stands = site.backend.records.get(OWNER, ids[1])
     assert stands is not None
-    site.backend.records.swap(stands, stands.changed(0, status=Status.COMPLETED, message="Done"))
+    site.backend.records.swap(stands, stands.changed(site.backend.clock.now(), status=Status.COMPLETED, message="Done"))
     second = site.get(f"/task-progress/{ids[0]}", headers={"If-None-Match": first.headers["etag"]})
     assert second.json()["progress"] == 1
     assert site.get(f"/task-progress/{ids[1]}").json() == {

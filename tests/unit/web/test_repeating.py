@@ -68,7 +68,7 @@ def test_a_repeat_of_a_job_that_has_begun_sends_nothing(notes: Site, path: str) 
     job_id = notes.post(path, headers=KEY).json()["task_id"]
     stands = notes.backend.records.get(OWNER, job_id)
     assert stands is not None
-    notes.backend.records.swap(stands, stands.changed(0, attempt=1))
+    notes.backend.records.swap(stands, stands.changed(notes.backend.clock.now(), attempt=1))
     assert notes.post(path, headers=KEY).json()["task_id"] == job_id
     assert len(notes.promised()) == 1
 
@@ -171,7 +171,7 @@ class Blind(MemoryRecords):
 
 def test_two_requests_at_one_time_give_one_job(notes: Site) -> None:
     """Both found the key free; the later one is told to ask again, and then gets the first one's answer."""
-    records = Blind()
+    records = Blind(notes.backend.clock)
     notes.backend = replace(notes.backend, records=records)
     first = notes.post("/notes?text=milk", headers=KEY)
     second = notes.post("/notes?text=milk", headers=KEY)
@@ -246,7 +246,8 @@ class Forgetful(MemoryRecords):
 
 def test_a_key_that_cannot_be_kept_is_not_named(site: Site) -> None:
     """A repeat under it would add everything anew."""
-    site.backend = replace(_with(site, HalfRefusing(site.backend.clock, refusing=True)), records=Forgetful())
+    clock = site.backend.clock
+    site.backend = replace(_with(site, HalfRefusing(clock, refusing=True)), records=Forgetful(clock))
 
     @site.app.post("/", status_code=202)
     async def add(background_tasks: BackgroundTasks) -> list[str]:

@@ -5,13 +5,14 @@ publish that fails becomes a 503, and an endpoint that raises publishes nothing.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 from fastapi import Depends, Response
 from fastapi.requests import HTTPConnection, Request
 
+from afterward.additions import Additions
 from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
 from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency, named_afterwards
@@ -54,14 +55,17 @@ async def links() -> Links:
     return Links()
 
 
-class DurableTasks:
-    """The tasks that one request adds. They run in the order of adding, one after the other, as Starlette's do."""
+class DurableTasks(Additions):
+    """The tasks that one request adds. They run in the order of adding, one after the other, as Starlette's do.
+
+    They are durable once the endpoint has returned.
+    """
 
     def __init__(self, using: Backend, owner: str, links: Links = Links(), root_path: str = "") -> None:
         if not GROUP.fullmatch(owner):
             raise UsageError("the owner must be 1 to 128 printable ASCII characters without spaces: a digest, say")
+        super().__init__()
         self.backend = using
-        self.jobs: list[Job] = []
         self._owner = owner
         self._links = links
         self._root_path = root_path
@@ -69,25 +73,12 @@ class DurableTasks:
         self._repeatable = False
         self._calls: list[Call] = []
         self._callbacks: list[Call] = []
-        self._groups = 0
         self._closed = False
 
     @classmethod
     def in_memory(cls, *, owner: str = "test", clock: Clock | None = None) -> "DurableTasks":
         """Return an instance of its own for a test: give it to an endpoint, then look with `afterward.testing`."""
         return cls(in_memory(clock), owner)
-
-    def add_task(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Add a job of a declared task; it is durable once the endpoint has returned.
-
-        Raises UsageError where `func` is no task or the arguments do not fit its signature: nothing was added then.
-        """
-        return self._added(func, self._encoded(func, *args, **kwargs))
-
-    def group(self) -> "Group":
-        """Return a link of the chain whose jobs run side by side; what the chain gets next waits for them all."""
-        self._groups += 1
-        return Group(self, self._groups)
 
     def add_callback(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Add a job that tells of what was added so far: it runs when all of that is final, however it ended.
@@ -123,15 +114,16 @@ class DurableTasks:
     async def __call__(self) -> None:
         """Do nothing: Starlette calls what a Response has as its `background`, and by then all of this is published."""
 
-    def _encoded(self, func: Task[P], *args: P.args, **kwargs: P.kwargs) -> "dict[str, Json]":
-        if not isinstance(func, Task):
-            raise UsageError(_undeclared(func))
+    @property
+    def _latest(self) -> Job | None:
+        return super()._latest if self._calls else None
+
+    def _check(self, task: Task[...]) -> None:
         if self._closed:
             raise UsageError(
-                f"{func.name} was added after the request's tasks were published; "
+                f"{task.name} was added after the request's tasks were published; "
                 "add it before the response begins, or in a WebSocket add it and `await background_tasks.publish()`"
             )
-        return func.codec.encode(*args, **kwargs)
 
     def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
         call = replace(self._call(task, arguments), side=side)
@@ -173,24 +165,6 @@ class DurableTasks:
         if self._calls:
             return link_id(self._owner, self._calls[0].id, len(self._calls))
         return derived_id(self._owner, self._seed, str(len(self.jobs)))
-
-
-class Group:
-    """Jobs side by side, as one link of a chain; a failure among them stops the chain when all of them are final."""
-
-    def __init__(self, tasks: DurableTasks, number: int) -> None:
-        self._tasks = tasks
-        self._number = number
-        self._last: Job | None = None
-
-    def add_task(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Add a job to the group, as `BackgroundTasks.add_task` does to the chain."""
-        tasks = self._tasks
-        arguments = tasks._encoded(func, *args, **kwargs)  # noqa: SLF001 - one class in two, so that `side` is no argument
-        if self._last is not None and not (tasks._calls and tasks.jobs[-1] is self._last):  # noqa: SLF001 - as above
-            raise UsageError(f"{func.name} was added to a group that the chain has left behind; fill a group at once")
-        self._last = tasks._added(func, arguments, side=self._number)  # noqa: SLF001 - as above
-        return self._last
 
 
 async def durable_tasks(  # noqa: PLR0913, PLR0917 - each of them injected
@@ -258,11 +232,6 @@ class _RequestTasks(DurableTasks):
         if len(self.jobs) == 1:
             self.response.headers.update(headers_of(job, task.call_options.delay))
         return job
-
-
-def _undeclared(func: Callable[..., Any] | object) -> str:
-    name = getattr(func, "__qualname__", repr(func))
-    return f"{name} is not a declared task: put @afterward.task on its declaration, so that another process can find it"
 
 
 BackgroundTasks = Annotated[DurableTasks, Depends(durable_tasks, scope="function")]
