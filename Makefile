@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run receive test lint format typecheck validate build bench openapi lock clean setup setup-sam
+.PHONY: help run receive redrive test lint format typecheck validate build bench openapi lock clean setup setup-sam
 
 # A Python from 3.11 to 3.13; choose another with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
@@ -11,11 +11,14 @@ LOCK := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-ind
 help:  ## Show this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it; ALLOW_LOOPBACK= names ports here that may be called)
-	@$(PY) -m local --allow-loopback "$(ALLOW_LOOPBACK)"
+run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it; ALLOW_LOOPBACK= names ports here that may be called; TIMEOUT= makes workers stop sooner)
+	@$(PY) -m local$(if $(TIMEOUT), --timeout "$(TIMEOUT)") --allow-loopback "$(ALLOW_LOOPBACK)"
 
 receive: setup  ## Give JSON to whoever asks and print the webhooks that come in, on port 9000 (PORT= changes it)
 	@$(PY) -m local.receiver
+
+redrive: setup  ## Run failed jobs of `make run` again, or with ARGS="--stack NAME" those of a deployed stack (ARGS=--help tells more)
+	@PYTHONPATH=layers/afterward:layers/catalog $(PY) -m $(if $(findstring --stack,$(ARGS)),afterward,local).redrive $(ARGS)
 
 test: setup  ## Run the tests (ARGS= goes to pytest)
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)

@@ -3,6 +3,7 @@
 `python -m local` serves the application; tests use `local.cloud.LocalCloud`, which is the same thing in a `with` block.
 
     template   what is to run, as AWS SAM expands it
+    timeouts   the same with other timeouts, to see what a deadline does
     stack      its queues, tables, buckets and settings, created in moto and read back from it
     aws        moto, in a process of its own
     function   a function: at most two execution environments, started on first use
@@ -12,6 +13,7 @@
     schedule   so do the ticks of rules and schedules
     mail       an SMTP server that keeps what it is given
     cloud      all of it together
+    redrive    the operators' command, for the jobs of what runs here
 
 Nothing here lists a queue, a table, a route or a function: what the template does not say is not there.
 """

@@ -41,12 +41,20 @@ def main() -> int:
 def _serve(options: argparse.Namespace) -> int:
     from local.cloud import LocalCloud  # noqa: PLC0415 - here a missing package can be said in one line
     from local.errors import CannotStart  # noqa: PLC0415 - the same
+    from local.redrive import reachable  # noqa: PLC0415 - the same
 
     mails = Path(".local/mails")
     try:
-        with LocalCloud(
-            port=options.port, stream=sys.stdout, mails=mails, allow_loopback=options.allow_loopback
-        ) as cloud:
+        with (
+            LocalCloud(
+                port=options.port,
+                stream=sys.stdout,
+                mails=mails,
+                allow_loopback=options.allow_loopback,
+                timeouts=options.timeout,
+            ) as cloud,
+            reachable(cloud.endpoint),
+        ):
             print(_READY.format(url=cloud.url, user="developer", mails=mails), flush=True)
             threading.Event().wait()
     except CannotStart as error:
@@ -65,6 +73,9 @@ def _options() -> argparse.Namespace:
         default=(),
         metavar="PORT,PORT",
         help="ports of this machine that functions may call as they may call public addresses",
+    )
+    parser.add_argument(
+        "--timeout", type=int, metavar="SECONDS", help="timeout of all functions that work off a queue, for a try"
     )
     return parser.parse_args()
 

@@ -56,7 +56,8 @@ class LocalCloud:
     that keeps the mails; `state` is one that keeps installed packages for the next run; `caller` says who calls the
     API; `idle` is after how many seconds an unused execution environment ends; `own_runtime` does without
     awslambdaric; schedules fire `pace` times as often; functions that call public addresses may call the ports in
-    `allow_loopback` on this machine as well.
+    `allow_loopback` on this machine as well; `timeouts` are seconds instead of the template's, by a function's logical
+    id, or one number for all functions that work off a queue.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that serves
@@ -73,6 +74,7 @@ class LocalCloud:
         own_runtime: bool = False,
         pace: float = 1,
         allow_loopback: Sequence[int] = (),
+        timeouts: Mapping[str, int] | int | None = None,
     ) -> None:
         self._template = template.resolve()
         self._port = port
@@ -84,6 +86,7 @@ class LocalCloud:
         self._own_runtime = own_runtime
         self._pace = pace
         self._allow_loopback = allow_loopback
+        self._timeouts = {} if timeouts is None else timeouts
         self._log = Log(stream)
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="local-cloud", daemon=True)
@@ -112,6 +115,11 @@ class LocalCloud:
     def url(self) -> str:
         """Address of the HTTP API."""
         return self._url
+
+    @property
+    def endpoint(self) -> str:
+        """Address of all AWS services."""
+        return self._account.url
 
     @property
     def mails(self) -> list[Mail]:
@@ -187,9 +195,10 @@ class LocalCloud:
         # SAM's translator takes as long to import as moto to start; here they do it side by side.
         from local.stack import create  # noqa: PLC0415
         from local.template import load  # noqa: PLC0415
+        from local.timeouts import retimed  # noqa: PLC0415
 
         template = load(self._template, {**local_parameters(self._smtp_port), **self._parameters})
-        return create(template, self._account, self._url)
+        return create(retimed(template, self._timeouts), self._account, self._url)
 
     async def _start_functions(self, running: AsyncExitStack) -> dict[str, Function]:
         codes = await asyncio.to_thread(self._codes)

@@ -17,7 +17,7 @@ from local.account import session
 from local.errors import CannotStart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 Resource = dict[str, Any]
@@ -27,6 +27,7 @@ BUCKET = "AWS::S3::Bucket"
 FUNCTION = "AWS::Lambda::Function"
 LAYER = "AWS::Lambda::LayerVersion"
 MAPPING = "AWS::Lambda::EventSourceMapping"
+QUEUE = "AWS::SQS::Queue"
 RULE = "AWS::Events::Rule"
 SCHEDULE = "AWS::Scheduler::Schedule"
 SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - the name of a type
@@ -37,11 +38,11 @@ _CREATED = {
     BUCKET,
     FUNCTION,
     MAPPING,
+    QUEUE,
     RULE,
     TABLE,
     "AWS::KMS::Key",
     "AWS::SNS::Topic",
-    "AWS::SQS::Queue",
     "AWS::SSM::Parameter",
 }
 # What moto's CloudFormation ignores or does not know, and `local.stack` makes up for. Each is handed back as an
@@ -123,8 +124,8 @@ def load(path: Path, values: Mapping[str, str]) -> Template:
             f"{path}: no local value for the parameter {named}; give it a Default, or one in local/cloud.py."
         )
     chosen = {name: str(values.get(name, parameter.get("Default"))) for name, parameter in declared.items()}
-    for resource in source["Resources"].values():
-        _mark_folders(resource.get("Properties") or {})
+    for properties in (source.get("Globals", {}).get("Function"), *_properties(source)):
+        _mark_folders(properties or {})
     try:
         expanded = Translator({}, Parser(), boto_session=session()).translate(source, dict(chosen))
     except InvalidDocumentException as error:
@@ -145,6 +146,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(resources, dict) or not all(isinstance(r, dict) and "Type" in r for r in resources.values()):
         raise CannotStart(f"{path}: not a template: it needs Resources, each with a Type.")
     return dict(source)
+
+
+def _properties(source: Mapping[str, Any]) -> Iterator[Resource | None]:
+    return (resource.get("Properties") for resource in source["Resources"].values())
 
 
 def _mark_folders(properties: Resource) -> None:

@@ -172,6 +172,19 @@ def test_what_is_no_port_is_said(app: Path, ports: str) -> None:
     assert f"argument --allow-loopback: {ports!r} is not a list of ports like 9000,9001" in run.text
 
 
+def test_a_timeout_reaches_the_workers(app: Path) -> None:
+    """What is no timeout of Lambda's is said in one line, and names the functions that it was meant for."""
+    expected = "A function's timeout is 1 to 900 seconds, and not Worker: 901, Witness: 901."
+    assert refused(Run(app, "--timeout", "901")) == expected
+
+
+def test_make_passes_the_timeout_on() -> None:
+    """`make run TIMEOUT=3` is `python -m local --timeout 3`."""
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "run", "TIMEOUT=3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert '-m local --timeout "3" --allow-loopback' in done.stdout.splitlines()[-1]
+
+
 def test_make_passes_the_ports_on() -> None:
     """`make run ALLOW_LOOPBACK=9000,9001` is `python -m local --allow-loopback 9000,9001`; without, none is allowed."""
     for given, expected in ((["ALLOW_LOOPBACK=9000,9001"], '"9000,9001"'), ([], '""')):
