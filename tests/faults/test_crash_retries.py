@@ -1,0 +1,12 @@
+"""Every crash point of retries from the archive."""
+
+import pytest
+
+from tests.faults.crash_points import Case, cases, play
+from tests.faults.stage import Stage
+
+
+@pytest.mark.parametrize("case", cases("retry", "retry-repeated", "retry-in-group"), ids=str)
+def test_what_was_promised_is_kept(stage: Stage, case: Case) -> None:
+    """Whatever goes wrong with this one call, all that was accepted ends as it does without it."""
+    play(stage, case.workload, case.strike)

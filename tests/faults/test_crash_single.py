@@ -1,0 +1,29 @@
+"""Every crash point of jobs that are alone."""
+
+import pytest
+
+from tests.faults.crash_points import Case, cases, play
+from tests.faults.stage import Stage
+
+
+@pytest.mark.parametrize(
+    "case",
+    cases(
+        "single",
+        "long-single",
+        "stumble",
+        "once",
+        "poison",
+        "large",
+        "duplicate",
+        "overtaken",
+        "overtaken-chain",
+        "overtaken-chosen",
+        "short-visibility",
+        "worn-out",
+    ),
+    ids=str,
+)
+def test_what_was_promised_is_kept(stage: Stage, case: Case) -> None:
+    """Whatever goes wrong with this one call, all that was accepted ends as it does without it."""
+    play(stage, case.workload, case.strike)
