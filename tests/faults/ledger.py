@@ -127,9 +127,11 @@ class Ledger:
         this job has left out.
         """
         job, step = record.id, self._steps.get(record.id)
-        for one in self._before.get(job, ()):
-            stands = self.records.get(one.id)
-            if (stands.run if stands else 1) != record.run:
+        stand = [self.records.get(one.id) for one in self._before.get(job, ())]
+        # What has no record yet may be of a later run, as the children of one that was retried are.
+        run = max((one.run for one in stand if one is not None), default=1)
+        for one, stands in zip(self._before.get(job, ()), stand, strict=True):
+            if (stands.run if stands else run) != record.run:
                 continue
             status = stands.status if stands else None
             assert status in FINAL, f"{job} runs, and {one.id} before it is {status}"

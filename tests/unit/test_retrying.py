@@ -16,6 +16,7 @@ from afterward.errors import CannotSteer, Unavailable
 from afterward.handover import WIDTH
 from afterward.job import Status
 from afterward.memory import MemoryBlobs, MemoryQueues, MemoryRecords
+from afterward.parcel import unpack
 from afterward.queues import MESSAGE_LIMIT, Incoming
 from afterward.records import Break, Joined, Record, Seat, Swap, queued
 from afterward.steering import BY_OWNER, cancel, retry
@@ -830,3 +831,21 @@ def test_a_job_cancelled_before_its_turn_came_says_whose_retry_it_needs(memory: 
     retry(memory, standing(memory, "B"))
     works.drain(memory)
     assert [standing(memory, one).status for one in "AB"] == [Status.COMPLETED] * 2
+
+
+def test_what_its_owner_cancelled_owes_nothing_when_its_turn_will_not_come(stores: Backend) -> None:
+    """It is behind a group of a broken chain, and a member's retry leaves it out: no message will ever archive it."""
+    members = tuple(named(SECOND, one, even_if_failed=True) for one in ("job-2", "job-3"))
+    chain(stores, members, named(THIRD, "job-4"))
+    for job in ("job-2", "job-4"):
+        cancel(stores, standing(stores, job))
+    works = Works("job-1")
+    first, second, third = works.workers
+    drain(stores, first, LETTERS)
+    messages = {unpack(one.body, stores.blobs).id: one for one in receive(stores, second)}
+    assert deliver(second, stores, messages["job-2"]) == []
+    retry(stores, standing(stores, "job-2"))
+    assert deliver(second, stores, messages["job-3"]) == []
+    drain(stores, second, third, LETTERS)
+    assert works.ran == ["job-1", "job-3", "job-2"]
+    assert (standing(stores, "job-4").status, standing(stores, "job-4").owes) == (Status.CANCELLED, "")

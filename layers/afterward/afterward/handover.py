@@ -11,7 +11,7 @@ that stand are left out, and how many messages are sent the job's own record say
 
 import dataclasses
 import logging
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, TypeVar
 
 from afterward.backend import Backend
@@ -199,30 +199,32 @@ def left(rest: tuple[Entry, ...], taken: Container[str]) -> Iterator[Entry]:
 
 def _cancel_all(backend: Backend, envelope: Envelope, links: Sequence[Link], broken_by: str) -> None:
     """Mark jobs that will not run; what has begun or ended is left alone."""
-    now, cancelled = backend.clock.now(), cancelled_by(broken_by)
+    now = backend.clock.now()
     stands = backend.records.get_all(envelope.owner, [link.id for link in links])
     missing = [link for link in links if link.id not in stands]
     if missing:
         fresh = [queued(envelope, link, limit=1, shards=backend.shards, now=now) for link in missing]
-        backend.records.add_all([one.changed(now, **cancelled) for one in fresh])
+        backend.records.add_all([one.changed(now, **cancelled_by(broken_by)) for one in fresh])
         # What was accepted a moment ago may have got its record in between.
         stands |= backend.records.get_all(envelope.owner, [link.id for link in missing])
     for record in stands.values():
         if record.run == envelope.run:
-            _cancel(backend, record, cancelled)
+            _cancel(backend, record, broken_by)
 
 
-def _cancel(backend: Backend, record: Record, cancelled: Mapping[str, Any]) -> None:
+def _cancel(backend: Backend, record: Record, broken_by: str) -> None:
     stands: Record | None = record
-    while stands is not None and stands.run == record.run and stands.attempt == 0:
-        if stands.untouched:
-            changes = cancelled
-        elif stands.status is Status.CANCELLED and stands.owes:
-            changes = {"owes": ""}  # by its owner, and no message will come by which it could be archived
-        else:
-            return
+    while stands is not None and stands.run == record.run and (changes := never_due(stands, broken_by)):
         outcome = backend.records.swap(stands, stands.changed(backend.clock.now(), **changes))
         stands = outcome.record if isinstance(outcome, Held) else None
+
+
+def never_due(stands: Record, broken_by: str) -> dict[str, Any]:
+    """Return what changes in the record of a job whose turn will not come; nothing where it has begun or ended."""
+    if stands.untouched:
+        return cancelled_by(broken_by)
+    # Cancelled by its owner, and no message will come by which it could be archived.
+    return {"owes": ""} if stands.owes_message and stands.attempt == 0 else {}
 
 
 def cancelled_by(broken_by: str) -> dict[str, Any]:

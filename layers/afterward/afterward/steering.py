@@ -19,7 +19,7 @@ from afterward.backend import Backend
 from afterward.declaration import REGISTRY
 from afterward.envelope import Envelope, Link
 from afterward.errors import BadMessage, CannotSteer, Unavailable
-from afterward.handover import cancelled_by, left, seats
+from afterward.handover import left, never_due, seats
 from afterward.job import Status
 from afterward.parcel import pack
 from afterward.records import KEEP_RESERVED, Record, Swap, queued
@@ -151,11 +151,11 @@ class _Retry:
         """Cancel what a break before this job keeps from running and was not told so yet: the new run leaves it out."""
         now = self.backend.clock.now()
         for link in self.kept.behind:
-            stands = self.stands.get(link.id)
-            waits = stands is None or (stands.untouched and stands.run == self.record.run)
-            if waits and not link.runs_after(self.kept.broken_by):
-                old = stands or queued(self.kept, link, limit=1, shards=self.backend.shards, now=now)
-                yield Swap(stands, old.changed(now, **cancelled_by(self.kept.broken_by)))
+            stands, broken_by = self.stands.get(link.id), self.kept.broken_by
+            old = stands or queued(self.kept, link, limit=1, shards=self.backend.shards, now=now)
+            never = not link.runs_after(broken_by) and old.run == self.record.run
+            if never and (changes := never_due(old, broken_by)):
+                yield Swap(stands, old.changed(now, **changes))
 
     def _fresh(self, stands: Record, envelope: Envelope) -> Record:
         now, limit = self.backend.clock.now(), _max_attempts(stands.task, stands.limit)
