@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run receive redrive test lint format typecheck validate build bench openapi lock clean setup setup-sam
+.PHONY: help run receive redrive test lint format typecheck guards validate build bench openapi lock clean setup setup-sam
 
 # A Python from 3.11 to 3.13; choose another with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
@@ -20,8 +20,9 @@ receive: setup  ## Give JSON to whoever asks and print the webhooks that come in
 redrive: setup  ## Run failed jobs of `make run` again, or with ARGS="--stack NAME" those of a deployed stack (ARGS=--help tells more)
 	@PYTHONPATH=layers/afterward:layers/catalog $(PY) -m $(if $(findstring --stack,$(ARGS)),afterward,local).redrive $(ARGS)
 
+# One worker more than cores, since many tests wait for processes of the local cloud.
 test: setup  ## Run the tests (ARGS= goes to pytest)
-	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n "$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))" --dist loadfile $(ARGS)
 
 lint: setup  ## Check format and style
 	$(PY) -m ruff format --check .
@@ -33,6 +34,9 @@ format: setup  ## Format, and mend what ruff can mend
 
 typecheck: setup  ## Check the types
 	$(PY) -m mypy
+
+guards: setup  ## Take every guard of the library out of a copy, and see a test fail (minutes; ARGS="--only TEXT" picks)
+	@$(PY) -m tests.faults.guards $(ARGS)
 
 validate: setup setup-sam  ## Check the template (the tests check it as SAM expands it)
 	.venv/bin/cfn-lint template.yaml
