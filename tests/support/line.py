@@ -3,10 +3,12 @@
 from afterward import Discard
 from afterward.backend import Backend
 from afterward.dead_letters import DeadLetters
-from afterward.memory import DEAD_LETTERS, MemoryQueues
+from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues
 from afterward.queues import Incoming
+from afterward.s3 import S3Blobs
 from afterward.sqs import SqsQueues
 from afterward.worker import Worker
+from tests.support.cloud import BUCKET
 from tests.support.jobs import DECLARED, FIRST, SECOND, THIRD, deliver
 
 Handler = Worker | DeadLetters
@@ -87,3 +89,13 @@ def _name(handler: Handler) -> str:
 
 def _url(queues: SqsQueues, handler: Handler) -> str:
     return queues._dead_letters if isinstance(handler, DeadLetters) else queues._urls[handler.task.name]
+
+
+def lose(using: Backend, *, but: str = "nothing") -> None:
+    """Delete what jobs have stored, without the objects that have `but` in their keys."""
+    for key in [key for key in using.blobs.keys("envelopes/") if but not in key]:
+        if isinstance(using.blobs, MemoryBlobs):
+            del using.blobs.objects[key]
+        else:
+            assert isinstance(using.blobs, S3Blobs)
+            using.blobs._client.delete_object(Bucket=BUCKET, Key=key)

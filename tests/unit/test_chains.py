@@ -143,16 +143,22 @@ def test_any_change_of_any_job_is_another_version(stores: Backend) -> None:
 
 
 @pytest.mark.parametrize("done", [0, 1, 150, 249, 250])
-def test_a_long_chain_is_read_a_hundred_at_a_time(cloud: Cloud, done: int) -> None:
+def test_a_long_chain_tells_how_far_it_is(memory: Backend, done: int) -> None:
+    """By its place, and in words."""
+    for job_id in accepted(memory, size=250)[:done]:
+        write(memory, job_id, status=Status.COMPLETED)
+    shown = shown_of(memory)
+    assert (shown.progress, shown.total) == (done, 250)
+    assert f"({min(done + 1, 250)} of 250)" in (shown.message or "")
+
+
+def test_a_long_chain_is_read_a_hundred_at_a_time(cloud: Cloud) -> None:
     """All of it, since nothing of it may be guessed."""
-    ids = accepted(cloud.backend, size=250)
-    for job_id in ids[:done]:
-        write(cloud.backend, job_id, status=Status.COMPLETED)
+    write(cloud.backend, accepted(cloud.backend, size=250)[0], status=Status.COMPLETED)
     record = standing(cloud.backend, "head")
     cloud.dynamodb.sent.clear()
     shown = speaking_for_chain(cloud.backend.records, record)
-    assert (shown.progress, shown.total) == (done, 250)
-    assert f"({min(done + 1, 250)} of 250)" in (shown.message or "")
+    assert (shown.progress, shown.total) == (1, 250)
     assert [len(body["RequestItems"]["jobs"]["Keys"]) for body in cloud.dynamodb.bodies("BatchGetItem")] == [
         100,
         100,

@@ -199,7 +199,8 @@ def test_a_commit_is_one_request(cloud: Cloud) -> None:
     (body,) = cloud.dynamodb.bodies("TransactWriteItems")
     assert body["ClientRequestToken"] == after.nonce
     first, second = (one["Update"] for one in body["TransactItems"])
-    assert (first["ConditionExpression"], first["ReturnValuesOnConditionCheckFailure"]) == ("#nonce = :old", "ALL_OLD")
+    assert first["ConditionExpression"] == "#nonce = :old AND #attempt = :was"
+    assert first["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
     assert (second["TableName"], "ConditionExpression" in second) == ("things", False)
 
 

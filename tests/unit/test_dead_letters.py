@@ -15,6 +15,7 @@ from afterward.in_process import Invocation
 from afterward.job import Status
 from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues
 from afterward.parcel import pack
+from afterward.publish import publish
 from afterward.queues import MESSAGE_LIMIT, Incoming
 from afterward.steering import retry
 from afterward.testing import START, ManualClock
@@ -24,6 +25,7 @@ from tests.support.jobs import (
     OWNER,
     SECOND,
     THIRD,
+    call,
     deliver,
     envelope,
     link,
@@ -34,7 +36,7 @@ from tests.support.jobs import (
     waiting,
     worker,
 )
-from tests.support.line import drain
+from tests.support.line import LETTERS, Works, drain, lose
 
 HANDLER = DeadLetters()
 
@@ -377,3 +379,70 @@ def test_the_whole_way_of_an_envelope_that_is_gone(cloud: Cloud) -> None:
     drain(cloud.backend, worker(FIRST, failing), HANDLER)
     assert standing(cloud.backend).status is Status.FAILED
     assert "is gone from S3" in (standing(cloud.backend).reason or "")
+
+
+def accepted(using: Backend) -> None:
+    """Accept a chain of three."""
+    publish(using, OWNER, [[call(FIRST, id="job-1"), call(SECOND, id="job-2"), call(THIRD, id="job-3")]])
+
+
+def test_what_comes_after_a_job_whose_envelope_is_gone_is_cancelled(stores: Backend) -> None:
+    """Nobody knows any more what it was to do; it says why, and another copy of the letter changes nothing."""
+    accepted(stores)
+    assert deliver(HANDLER, stores, pointing()) == []
+    after = [standing(stores, job_id) for job_id in ("job-2", "job-3")]
+    assert [one.status for one in after] == [Status.CANCELLED] * 2
+    assert after[1].reason == "job job-1, which comes before it in its chain, did not complete"
+    assert deliver(HANDLER, stores, pointing()) == []
+    assert [standing(stores, job_id) for job_id in ("job-2", "job-3")] == after
+
+
+@pytest.mark.parametrize(
+    ("operation", "skip"), [("GetItem", 1), ("BatchGetItem", 0), ("UpdateItem", 1), ("UpdateItem", 2)]
+)
+def test_a_crash_before_all_of_it_is_cancelled_is_made_good(cloud: Cloud, operation: str, skip: int) -> None:
+    """The job has failed already, and its letter comes again."""
+    accepted(cloud.backend)
+    cloud.dynamodb.refuse(operation, "AccessDeniedException", skip=skip)
+    assert deliver(HANDLER, cloud.backend, pointing()) == ["letter"]
+    cloud.dynamodb.heal()
+    assert (standing(cloud.backend).status, standing(cloud.backend, "job-3").status) == (Status.FAILED, Status.QUEUED)
+    assert deliver(HANDLER, cloud.backend, pointing()) == []
+    assert [standing(cloud.backend, job_id).status for job_id in ("job-2", "job-3")] == [Status.CANCELLED] * 2
+
+
+@pytest.mark.parametrize("lost_last", [False, True])
+def test_a_group_goes_on_without_the_one_whose_envelope_is_gone(stores: Backend, *, lost_last: bool) -> None:
+    """The others have envelopes of their own, and what follows the group does not wait for ever."""
+    group = [call(FIRST, "x" * MESSAGE_LIMIT, id="a", side=1), call(SECOND, "b", id="b", side=1)]
+    behind = [call(THIRD, "c", id="c"), call(THIRD, "d", id="d", even_if_failed=True)]
+    publish(stores, OWNER, [[*group, *behind]])
+    lose(stores)
+    works = Works()
+    first, second, _ = works.workers
+    drain(stores, second if lost_last else first, LETTERS)
+    drain(stores, first, LETTERS, second)
+    works.drain(stores)
+    told = {one: str(standing(stores, one).status) for one in "abcd"}
+    # Only an envelope knows that "d" runs in any case, and none is left where the lost one was the last.
+    rest = "cancelled" if lost_last else "completed"
+    assert told == {"a": "failed", "b": "completed", "c": "cancelled", "d": rest}
+    assert works.ran == (["b"] if lost_last else ["b", "d"])
+
+
+def test_what_a_retry_has_taken_along_is_not_cancelled(memory: Backend) -> None:
+    """It is of another run, and has a message of its own to come."""
+    accepted(memory)
+    stands = standing(memory, "job-2")
+    memory.records.swap(stands, stands.changed(START, run=2))
+    assert deliver(HANDLER, memory, pointing()) == []
+    assert [standing(memory, job_id).status for job_id in ("job-2", "job-3")] == [Status.QUEUED, Status.CANCELLED]
+
+
+def test_a_letter_of_a_completed_job_leaves_its_chain_alone(memory: Backend) -> None:
+    """A copy of its message came too late; the job behind it has a message of its own."""
+    accepted(memory)
+    stands = standing(memory)
+    memory.records.swap(stands, stands.changed(START, status=Status.COMPLETED, attempt=1))
+    assert deliver(HANDLER, memory, pointing()) == []
+    assert [standing(memory, job_id).status for job_id in ("job-2", "job-3")] == [Status.QUEUED] * 2

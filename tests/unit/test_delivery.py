@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -996,3 +997,60 @@ def test_a_task_that_resumes_goes_on_as_often_as_it_needs(memory: Backend, clock
     send(memory, envelope())
     delivered(memory, clock, endless(clock, resumes=True))
     assert standing(memory).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("ending", ["late", "killed"])
+def test_a_task_that_first_saves_where_it_is_has_not_stalled(memory: Backend, clock: ManualClock, ending: str) -> None:
+    """The attempt before saved the same and nothing else, since it began late or was killed; this one goes on."""
+    began: list[int] = []
+
+    def work(text: str, *, progress: Progress = injected) -> None:
+        page = progress.state or 0
+        began.append(page)
+        clock.advance(9 if ending == "late" and len(began) == 1 else 0)
+        progress.checkpoint(page)
+        if ending == "killed" and len(began) == 1:
+            raise KeyboardInterrupt
+        for following in range(page + 1, 21):
+            clock.advance(1)
+            progress.checkpoint(following)
+
+    send(memory, envelope())
+    handler, reasons = worker(FIRST, work), set()
+    while waiting(memory, FIRST):
+        clock.advance(due(memory) or 0)
+        with suppress(KeyboardInterrupt):
+            run(handler, memory, seconds=10)
+        reasons.add(standing(memory).reason)
+    assert (began, standing(memory).status, reasons) == ([0, 0, 9, 18], Status.COMPLETED, {None})
+
+
+def test_a_task_that_saves_the_same_and_comes_no_further_has_stalled(memory: Backend, clock: ManualClock) -> None:
+    """Each attempt needs the time of its invocation to begin; that it goes on from where it was does not help."""
+
+    def work(text: str, *, progress: Progress = injected) -> None:
+        clock.advance(9)
+        progress.checkpoint(progress.state or 0)
+
+    send(memory, envelope())
+    handler = worker(FIRST, work)
+    for _ in range(4):
+        clock.advance(due(memory) or 0)
+        run(handler, memory, seconds=10)
+    assert (standing(memory).status, (standing(memory).reason or "").split(":")[0]) == (Status.FAILED, "TimeoutError")
+
+
+def test_a_task_that_reports_more_has_not_stalled(memory: Backend, clock: ManualClock) -> None:
+    """Its checkpoint only names what it waits for, and is the same each time."""
+
+    def work(text: str, *, progress: Progress = injected) -> None:
+        for row in range(progress.done, 20):
+            progress.checkpoint("export-7")
+            clock.advance(1)
+            progress.report(row + 1, 20)
+
+    send(memory, envelope(name=THIRD))
+    handler = worker(THIRD, work)
+    while run(handler, memory, seconds=10):
+        pass
+    assert (standing(memory).status, standing(memory).progress) == (Status.COMPLETED, 20)

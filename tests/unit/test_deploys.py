@@ -10,12 +10,13 @@ from afterward.backend import Backend
 from afterward.declaration import REGISTRY, Task
 from afterward.delivery import DEPLOY, DEPLOY_LOOK
 from afterward.job import Status
-from afterward.memory import DEAD_LETTERS, MemoryQueues
+from afterward.memory import DEAD_LETTERS, MemoryBlobs, MemoryQueues
+from afterward.parcel import pack
 from afterward.queues import Outgoing
 from afterward.steering import retry
 from afterward.testing import ManualClock
 from afterward.worker import Worker
-from tests.support.jobs import OWNER, deliver, envelope, run, send, standing
+from tests.support.jobs import OWNER, deliver, envelope, record, run, send, standing
 from tests.support.line import LETTERS
 
 NAME = "deploys_greet"
@@ -101,6 +102,26 @@ def test_an_envelope_of_a_newer_format_waits_too(memory: Backend, clock: ManualC
     run(worker, memory)
     (letter,) = memory.queues.waiting(DEAD_LETTERS)
     assert (letter.body, letter.attributes["error"]) == (body, "NewerMessage")
+
+
+def test_a_job_whose_format_stays_unknown_has_failed(memory: Backend, clock: ManualClock, deployed: list[str]) -> None:
+    """Whatever else its envelope says, it names the job as ever, so that this does not stay queued."""
+    memory.records.add(record(limit=2))
+    body = json.loads(pack(envelope(NAME), memory.blobs).body) | {"afterward": 2, "arguments": "packed in a new way"}
+    memory.queues.send([Outgoing(NAME, json.dumps(body), OWNER)])
+    worker, looks = version(1, deployed), 0
+    while run(worker, memory):
+        assert standing(memory).untouched
+        looks += 1
+        clock.advance(DEPLOY_LOOK)
+    assert looks == DEPLOY / DEPLOY_LOOK + 1
+    run(LETTERS, memory)
+    failed = standing(memory)
+    assert (failed.status, failed.owes, deployed) == (Status.FAILED, "", [])
+    assert failed.reason == "the envelope has format 2, and this code knows format 1"
+    assert isinstance(memory.blobs, MemoryBlobs)
+    (key,) = memory.blobs.objects
+    assert key.startswith("archive/unreadable/")
 
 
 def test_a_message_that_waits_for_its_code_does_not_hold_up_its_batch(memory: Backend, deployed: list[str]) -> None:

@@ -145,7 +145,12 @@ def test_a_pointer_says_where_the_envelope_lies() -> None:
     """And whose job it is; a message with its envelope in it points nowhere, and names its job all the same."""
     body = pointer("envelopes/x", full())
     assert stored_at(body) == "envelopes/x"
-    assert job_of(body) == job_of(dumps(full())) == (full().owner, full().id, full().run, full().digest)
+    named = job_of(body)
+    assert named is not None
+    assert named == job_of(dumps(full()))
+    for name in ("owner", "id", "run", "digest", "join", "member", "members"):
+        assert getattr(named, name) == getattr(full(), name)
+    assert (named.arguments, named.rest) == ({}, ())
     assert stored_at(dumps(full())) is None
     assert stored_at('{"afterward": 1, "stored": 5}') is None
 

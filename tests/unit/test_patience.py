@@ -5,10 +5,12 @@ import pytest
 from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.patience import patiently
+from afterward.records import SKEW
 from afterward.testing import START, ManualClock
+from afterward.worker import Worker
 from tests.support.cloud import Cloud
 from tests.support.faults import Wire
-from tests.support.jobs import SECOND, deliver, envelope, link, send, standing
+from tests.support.jobs import OWNER, SECOND, THIRD, deliver, envelope, link, send, standing, worker
 from tests.support.line import LETTERS, Works, drain, receive
 
 
@@ -91,6 +93,63 @@ def test_throttling_beyond_the_deadline_is_a_clean_retry(cloud: Cloud, clock: Ma
     drain(cloud.backend, *works.workers)
     stands = [standing(cloud.backend, one).status for one in ("job-1", "job-2")]
     assert stands == [Status.COMPLETED, Status.COMPLETED]
+
+
+def noting(cloud: Cloud) -> tuple[list[float], Worker]:
+    """Return a worker of the third task, and the list in which it notes how many seconds each attempt has."""
+    times: list[float] = []
+
+    def work(text: str) -> None:
+        times.append(standing(cloud.backend).lease - SKEW - cloud.clock.now())
+
+    return times, worker(THIRD, work)
+
+
+def test_half_of_the_time_is_the_tasks(cloud: Cloud) -> None:
+    """A claim may wait for the table as long as that leaves the attempt enough of its invocation."""
+    times, handler = noting(cloud)
+    send(cloud.backend, envelope(THIRD))
+    (message,) = receive(cloud.backend, handler)
+    cloud.dynamodb.refuse("UpdateItem", "ThrottlingException", times=75)
+    assert deliver(handler, cloud.backend, message, seconds=60) == []
+    assert standing(cloud.backend).status is Status.COMPLETED
+    assert 30 <= times[0] < 40
+
+
+def test_an_attempt_that_would_begin_late_is_not_spent(cloud: Cloud, clock: ManualClock) -> None:
+    """The table is throttled beyond half of the time, so the message comes again, and the job has its one attempt."""
+    times, handler = noting(cloud)
+    send(cloud.backend, envelope(THIRD))
+    (message,) = receive(cloud.backend, handler)
+    cloud.dynamodb.refuse("UpdateItem", "ThrottlingException", times=150)
+    assert deliver(handler, cloud.backend, message, seconds=60) == [message.id]
+    assert (times, cloud.item(OWNER, "job-1")) == ([], None)
+    assert clock.now() <= START + 30
+    cloud.dynamodb.heal()
+    clock.advance(60)
+    assert deliver(handler, cloud.backend, message, seconds=60) == []
+    assert (times, standing(cloud.backend).status, standing(cloud.backend).attempt) == ([60], Status.COMPLETED, 1)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_what_passes_is_told_by_its_status_too(cloud: Cloud, status: int) -> None:
+    """A code that nobody has heard of costs no second delivery."""
+    works = Works()
+    send(cloud.backend, envelope())
+    (message,) = receive(cloud.backend, works.workers[0])
+    cloud.dynamodb.refuse("UpdateItem", "SomethingNew", status=status, times=3)
+    assert deliver(works.workers[0], cloud.backend, message) == []
+    assert works.ran == ["hello"]
+
+
+def test_a_request_that_is_refused_as_wrong_is_not_repeated(cloud: Cloud, clock: ManualClock) -> None:
+    """It would be as wrong in a moment."""
+    works = Works()
+    send(cloud.backend, envelope())
+    (message,) = receive(cloud.backend, works.workers[0])
+    cloud.dynamodb.refuse("UpdateItem", "ValidationException", status=400)
+    assert deliver(works.workers[0], cloud.backend, message) == [message.id]
+    assert (cloud.dynamodb.counts["UpdateItem"], clock.now()) == (1, START)
 
 
 def test_a_queue_whose_access_is_denied_costs_no_time(cloud: Cloud, clock: ManualClock) -> None:

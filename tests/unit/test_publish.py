@@ -15,10 +15,10 @@ from afterward.job import Status
 from afterward.parcel import pack, unpack
 from afterward.publish import Call, publish
 from afterward.queues import MESSAGE_LIMIT
-from afterward.records import Claim, Record, Written, derived_id
+from afterward.records import KEEP_OPEN, Claim, Record, Written, derived_id
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
-from tests.support.jobs import FIRST, OWNER, SECOND, TASKS, THIRD, call, deliver, waiting, worker
+from tests.support.jobs import FIRST, OWNER, SECOND, TASKS, THIRD, call, deliver, run, waiting, worker
 
 
 def accept(cloud: Cloud, *calls: Call) -> None:
@@ -311,12 +311,13 @@ def test_a_record_that_cannot_be_taken_back_is_completed_by_the_repeat(
 
 
 def test_a_used_id_heals_what_it_finds(cloud: Cloud) -> None:
-    """A first request that died between put and send is made good; the caller still learns that the id is in use."""
+    """The first request was refused, so its repeat is the first that is accepted; only the next one's id is in use."""
     cloud.sqs.cut("SendMessage")
     cloud.dynamodb.cut("DeleteItem")
     with pytest.raises(Unavailable):
         accept(cloud, chosen())
     cloud.sqs.heal()
+    accept(cloud, chosen())
     with pytest.raises(IdTaken):
         accept(cloud, chosen())
     assert ran(cloud) == ["hello"]
@@ -342,6 +343,21 @@ def test_a_repeat_of_a_job_that_has_begun_sends_nothing(cloud: Cloud, make: Call
     else:
         assert make is keyed
     assert cloud.sqs.counts["SendMessage"] == sent
+
+
+def test_a_repeat_leaves_a_running_attempt_alone(memory: Backend) -> None:
+    """It is a 202 like the first, and the attempt still completes its job: nothing was written under its hands."""
+    seen: list[str] = []
+
+    def work(text: str) -> None:
+        seen.append(text)
+        publish(memory, OWNER, [[keyed()]])
+
+    publish(memory, OWNER, [[keyed()]])
+    run(worker(FIRST, work), memory)
+    stands = memory.records.get(OWNER, "keyed")
+    assert stands is not None
+    assert (seen, stands.status, stands.attempt) == (["hello"], Status.COMPLETED, 1)
 
 
 @pytest.mark.parametrize("other", [{"text": "another text"}, {"name": SECOND}])
@@ -462,6 +478,89 @@ def test_an_id_that_a_chain_chooses_twice_is_taken(cloud: Cloud) -> None:
     with pytest.raises(IdTaken, match="mine"):
         accept(cloud, chosen(), chosen(SECOND))
     assert (cloud.item(OWNER, "mine"), cloud.sqs.sent) == (None, [])
+
+
+def test_an_id_that_two_chains_choose_is_taken(cloud: Cloud) -> None:
+    """Of one request, too, where both ask for the same."""
+    with pytest.raises(IdTaken, match="mine"):
+        publish(cloud.backend, OWNER, [[chosen()], [chosen()]])
+    assert (cloud.dynamodb.sent, cloud.sqs.sent) == ([], [])
+
+
+def many(count: int) -> list[Call]:
+    """Return calls whose ids all follow from idempotency keys of their own."""
+    return [keyed(id=f"keyed-{index}") for index in range(count)]
+
+
+def test_an_id_that_a_long_chain_chooses_twice_is_taken(cloud: Cloud) -> None:
+    """However far apart the two are, and although each is asked for in the same words."""
+    with pytest.raises(IdTaken, match="keyed-0"):
+        accept(cloud, *many(150), keyed(id="keyed-0"))
+    assert (cloud.dynamodb.sent, cloud.sqs.sent) == ([], [])
+
+
+def test_many_chosen_ids_cost_few_calls(cloud: Cloud) -> None:
+    """A transaction per hundred to put them, and another one to keep them."""
+    accept(cloud, *many(102))
+    assert (cloud.dynamodb.counts, cloud.sqs.counts) == ({"TransactWriteItems": 4}, {"SendMessage": 1})
+    kept = cloud.backend.records.get_all(OWNER, [one.id for one in many(102)])
+    assert (len(kept), {record.expires for record in kept.values()}) == (102, {int(START) + KEEP_OPEN})
+
+
+def test_one_used_id_of_many_is_named(cloud: Cloud) -> None:
+    """Nothing of the request stays, and the other job is what it was."""
+    accept(cloud, keyed(text="another", id="keyed-17"))
+    with pytest.raises(IdTaken) as raised:
+        accept(cloud, *many(30))
+    assert raised.value.job_id == "keyed-17"
+    found = cloud.backend.records.get_all(OWNER, [one.id for one in many(30)])
+    assert (list(found), found["keyed-17"].links) == (["keyed-17"], None)
+    assert [envelope.arguments["text"] for envelope in envelopes(cloud)] == ["another"]
+
+
+def test_many_puts_that_lost_their_replies_are_taken_back(cloud: Cloud) -> None:
+    """They were written, nobody said so, and no job without a message must stay."""
+    cloud.dynamodb.lose("TransactWriteItems", times=3)
+    with pytest.raises(Unavailable):
+        accept(cloud, *many(3))
+    assert cloud.backend.records.get_all(OWNER, [one.id for one in many(3)]) == {}
+
+
+@pytest.mark.parametrize("fault", ["conflict", "throttled", "lost"])
+@pytest.mark.parametrize("part", ["reserve", "confirm"])
+def test_a_moments_trouble_of_many_chosen_ids_is_no_refusal(cloud: Cloud, part: str, fault: str) -> None:
+    """Neither before their message is sent nor behind it."""
+
+    def trouble() -> None:
+        if fault == "conflict":
+            cloud.dynamodb.cancel_transaction("TransactionConflict", "None", "None")
+        elif fault == "lost":
+            cloud.dynamodb.lose("TransactWriteItems")
+        else:
+            cloud.dynamodb.refuse("TransactWriteItems", "ThrottlingException", times=2 if part == "reserve" else 5)
+
+    trouble() if part == "reserve" else cloud.sqs.meanwhile("SendMessage", trouble)
+    accept(cloud, *many(3))
+    kept = standing(cloud, *(one.id for one in many(3)))
+    assert [record and record.expires for record in kept] == [int(START) + KEEP_OPEN] * 3
+
+
+def test_many_chosen_ids_are_kept_however_long_that_takes(cloud: Cloud, clock: ManualClock) -> None:
+    """Each hundred of them is tried for a while of its own."""
+    cloud.dynamodb.meanwhile("TransactWriteItems", lambda: clock.advance(2.5), skip=2)
+    cloud.dynamodb.refuse("TransactWriteItems", "ThrottlingException", skip=3, times=3)
+    accept(cloud, *many(102))
+    assert [record and record.expires for record in standing(cloud, "keyed-101")] == [int(clock.now()) + KEEP_OPEN]
+
+
+def test_one_of_many_jobs_that_has_begun_keeps_no_other_from_being_kept(cloud: Cloud) -> None:
+    """A worker is faster than the request: its claim has kept that record, and the others are kept one by one."""
+    cloud.dynamodb.meanwhile("TransactWriteItems", lambda: ran(cloud), skip=1)
+    accept(cloud, *many(3))
+    first, *others = standing(cloud, *(one.id for one in many(3)))
+    assert first is not None
+    assert first.status is Status.COMPLETED
+    assert [record and record.expires for record in others] == [int(START) + KEEP_OPEN] * 2
 
 
 def test_a_later_link_may_choose_its_id_alone(cloud: Cloud) -> None:

@@ -13,12 +13,12 @@ from afterward.backend import Backend
 from afterward.clock import timestamp
 from afterward.envelope import Entry, Envelope, members_of
 from afterward.errors import CannotSteer, Unavailable
-from afterward.handover import WIDTH
+from afterward.handover import STEP, WIDTH
 from afterward.job import Status
 from afterward.memory import MemoryBlobs, MemoryQueues, MemoryRecords
 from afterward.parcel import unpack
 from afterward.queues import MESSAGE_LIMIT, Incoming
-from afterward.records import Break, Joined, Record, Seat, Swap, queued
+from afterward.records import Break, Claim, Joined, Record, Seat, Swap, queued
 from afterward.steering import BY_OWNER, cancel, retry
 from afterward.testing import START, ManualClock
 from afterward.worker import Worker
@@ -423,10 +423,10 @@ def test_a_job_behind_that_has_no_record_gets_one(stores: Backend) -> None:
 def test_a_long_chain_comes_back_whole(stores: Backend) -> None:
     """Longer than what one transaction takes."""
     works = Works("job-1")
-    chain(stores, *(named(SECOND, f"behind-{number}") for number in range(230)))
+    chain(stores, *(named(SECOND, f"behind-{number}") for number in range(110)))
     works.drain(stores)
     retry(stores, standing(stores))
-    assert {one for number in range(230) for one in statuses(stores, f"behind-{number}")} == {(Status.QUEUED, 2)}
+    assert {one for number in range(110) for one in statuses(stores, f"behind-{number}")} == {(Status.QUEUED, 2)}
     assert statuses(stores, "job-1") == [(Status.QUEUED, 2)]
 
 
@@ -544,6 +544,22 @@ def test_what_a_retried_member_breaks_again_is_cancelled_again(stores: Backend, 
     works.drain(stores)
     stands = standing(stores, "after")
     assert (stands.status, f"job {last}" in (stands.reason or "")) == (Status.CANCELLED, True)
+
+
+@pytest.mark.parametrize("order", [("a", "c"), ("c", "a")])
+def test_a_group_does_not_wait_for_a_member_that_is_retried_by_itself(stores: Backend, order: Sequence[str]) -> None:
+    """One of it has run and failed although "a" had: the retry of "a" leaves it out, whatever it is doing by then."""
+    works = Works("a", "c")
+    behind = (named(SECOND, "c", even_if_failed=True), named(SECOND, "d"))
+    chain(stores, (named(SECOND, "a"), named(SECOND, "b")), behind, named(THIRD, "after"))
+    works.drain(stores)
+    assert works.ran[3:] == ["c"]
+    works.failing.clear()
+    for job_id in order:
+        retry(stores, standing(stores, job_id))
+    works.drain(stores)
+    assert [works.ran[4:].count(one) for one in ("a", "b", "c", "d", "after")] == [1, 0, 1, 1, 1]
+    assert {status for status, _ in statuses(stores, "a", "b", "c", "d", "after")} == {Status.COMPLETED}
 
 
 # Others at the same moment
@@ -762,6 +778,23 @@ def test_records_are_swapped_together_or_not_at_all(stores: Backend) -> None:
     assert timestamp(START) == standing(stores, "one").updated
 
 
+def test_records_of_another_attempt_are_not_swapped_together(stores: Backend) -> None:
+    """A claim that arrives late again has its old nonce: who holds the attempt before may not write either record."""
+    one, two = record("one"), record("two")
+    stores.records.add(two)
+    claim = Claim(fresh=one, now=START, lease=START + 10)
+    first = stores.records.claim(claim).record
+    assert first is not None
+    stores.records.swap(first, first.changed(START, status=Status.QUEUED, lease=0.0))
+    late = stores.records.claim(claim).record
+    assert late is not None
+    assert (late.nonce, late.attempt) == (first.nonce, 2)
+    beside = Swap(two, two.changed(START, progress=5))
+    assert not stores.records.swap_all([Swap(first, first.changed(START, progress=5)), beside])
+    assert (standing(stores, "one"), standing(stores, "two")) == (late, two)
+    assert stores.records.swap_all([Swap(late, late.changed(START, progress=5)), beside])
+
+
 def test_a_repeated_hand_over_does_not_cut_a_group_down(memory: Backend) -> None:
     """(A) → (B | C) → D: B is retried while C waits, and A's message comes once more; D runs after both."""
     works = Works("B", "C")
@@ -781,6 +814,42 @@ def test_a_repeated_hand_over_does_not_cut_a_group_down(memory: Backend) -> None
     retry(memory, standing(memory, "C"))
     works.drain(memory)
     assert [standing(memory, one).status for one in "ABCD"] == [Status.COMPLETED] * 4
+
+
+def test_a_group_is_counted_as_before_by_a_hand_over_that_is_repeated_after_a_later_retry(cloud: Cloud) -> None:
+    """(a | b) → (c | d | e) → after: a's retry sends c only, c is retried too, and then a's message comes once more."""
+    works = Works("a")
+    later = tuple(named(THIRD, job_id) for job_id in ("c", "d", "e"))
+    chain(cloud.backend, (named(SECOND, "a"), named(SECOND, "b")), later, named(FIRST, "after"))
+    works.drain(cloud.backend)
+    works.failing = {"c"}
+    retry(cloud.backend, standing(cloud.backend, "a"))
+    (message,) = receive(cloud.backend, works.workers[1])
+    cloud.sqs.fail_entries(1, 2)
+    cloud.sqs.refuse("SendMessageBatch", "AccessDeniedException")
+    assert deliver(works.workers[1], cloud.backend, message) == [message.id]
+    cloud.sqs.heal()
+    drain(cloud.backend, works.workers[2], LETTERS)
+    assert works.ran == ["job-1", "a", "b", "a", "c"]
+    works.failing.clear()
+    retry(cloud.backend, standing(cloud.backend, "c"))
+    assert deliver(works.workers[1], cloud.backend, message) == []
+    works.drain(cloud.backend)
+    assert (sorted(works.ran[5:8]), works.ran[8:]) == (["c", "d", "e"], ["after"])
+    assert statuses(cloud.backend, "c", "d", "e", "after") == [(Status.COMPLETED, run) for run in (3, 2, 2, 3)]
+
+
+def test_a_retry_sends_all_of_a_large_group_although_the_run_before_has_sent_it(memory: Backend) -> None:
+    """None of it had begun, so it belongs to the new run; how many messages were sent is said of the old one."""
+    works = Works("job-1")
+    members = [f"member-{number}" for number in range(STEP + 1)]
+    chain(memory, tuple(named(SECOND, one, even_if_failed=True) for one in members), named(THIRD, "after"))
+    drain(memory, works.workers[0], LETTERS)
+    assert standing(memory).handed == f"1:{STEP + 1}"
+    works.failing.clear()
+    retry(memory, standing(memory))
+    works.drain(memory)
+    assert (works.ran[:2], sorted(works.ran[2:-1]), works.ran[-1]) == (["job-1"] * 2, sorted(members), "after")
 
 
 class Interrupted(MemoryRecords):

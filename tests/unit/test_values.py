@@ -3,6 +3,7 @@
 import math
 import re
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -118,6 +119,21 @@ def test_the_systems_clock_calls_later_unless_it_is_cancelled() -> None:
     assert called.wait(10)
 
 
+def test_what_the_systems_clock_calls_later_is_logged_for_the_same_job() -> None:
+    """What runs in another thread belongs to whoever asked for it."""
+    seen, called = [], threading.Event()
+    asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
+
+    def call() -> None:
+        seen.append(asked_by.get())
+        called.set()
+
+    asked_by.set("job-1")
+    SystemClock().call_later(0, call)
+    assert called.wait(10)
+    assert seen == ["job-1"]
+
+
 def test_a_manual_clock_makes_its_calls_in_order() -> None:
     """What falls due on the way is called at its own time, cancelled calls are not."""
     clock, seen = ManualClock(), []
@@ -129,6 +145,15 @@ def test_a_manual_clock_makes_its_calls_in_order() -> None:
     clock.advance(5)
     assert seen == [("one", 1), ("three", 3)]
     assert clock.now() - start == 5
+
+
+def test_a_manual_clock_does_not_go_back() -> None:
+    """A call that takes longer than the test moves the clock has taken that long."""
+    clock = ManualClock()
+    start = clock.now()
+    clock.call_later(1, lambda: clock.advance(60))
+    clock.advance(5)
+    assert clock.now() - start == 61
 
 
 def test_the_backoff_doubles_up_to_its_cap() -> None:

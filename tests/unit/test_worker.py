@@ -14,10 +14,11 @@ from afterward.event import GiveBack, messages, settle_all
 from afterward.in_process import Invocation, as_record
 from afterward.job import Status
 from afterward.memory import MemoryQueues
-from afterward.queues import Incoming
+from afterward.queues import MESSAGE_LIMIT, Incoming
 from afterward.testing import START, ManualClock
 from tests.support.cloud import Cloud
 from tests.support.jobs import FIRST, deliver, envelope, run, send, standing, worker
+from tests.support.line import Works
 
 DOCUMENTED = {
     "Records": [
@@ -221,6 +222,40 @@ def test_giving_back_survives_a_queue_that_does_not_answer(cloud: Cloud, clock: 
     cloud.sqs.cut("ChangeMessageVisibility")
     assert deliver(worker(FIRST, work), cloud.backend, *received) == [received[1].id]
     assert cloud.item("", "b") is None
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+def test_a_table_that_does_not_answer_is_asked_for_one_message_of_a_batch(
+    cloud: Cloud, clock: ManualClock, code: str
+) -> None:
+    """The others stay hidden as long as their queue says: to come at once would only bring them to the dead letters."""
+    seen: list[str] = []
+
+    def work(text: str) -> None:
+        seen.append(text)
+
+    names = [f"job-{index}" for index in range(10)]
+    jobs(cloud.backend, *names)
+    received = cloud.waiting(FIRST)
+    cloud.dynamodb.refuse("UpdateItem", code)
+    assert deliver(worker(FIRST, work), cloud.backend, *received, seconds=60) == [one.id for one in received]
+    assert cloud.sqs.counts["ChangeMessageVisibility"] == 0
+    assert len({body["Key"]["pk"]["S"] for body in cloud.dynamodb.bodies("UpdateItem")}) == 1
+    cloud.dynamodb.heal()
+    clock.advance(60)
+    assert deliver(worker(FIRST, work), cloud.backend, *received, seconds=60) == []
+    assert sorted(seen) == names
+
+
+def test_what_one_message_cannot_have_keeps_no_other_from_running(cloud: Cloud) -> None:
+    """S3 refuses the envelope of one; the others of its batch need nothing from there."""
+    works = Works()
+    send(cloud.backend, envelope(job_id="large", arguments={"text": "x" * MESSAGE_LIMIT}))
+    jobs(cloud.backend, "job-2", "job-3")
+    received = sorted(cloud.waiting(FIRST), key=lambda one: "stored" not in one.body)
+    cloud.s3.refuse("GetObject", "AccessDenied", status=403)
+    assert deliver(works.workers[0], cloud.backend, *received) == [received[0].id]
+    assert len(works.ran) == 2
 
 
 # The process

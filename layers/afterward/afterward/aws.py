@@ -30,7 +30,9 @@ _S3 = CONFIG.merge(
 )
 
 _PASSING = ("Conflict", "Exceeded", "InProgress", "Internal", "SlowDown", "Throttl", "Timeout", "Unavailable")
-"""Parts of the codes of errors that pass by themselves. Other answers of the kind 4xx will be the same in a moment."""
+_PASSING_STATUSES = frozenset({408, 409, 429})
+"""What passes by itself, by parts of its code and by its status (request timeout, conflict, too many requests). Other
+answers of the kind 4xx will be the same in a moment."""
 
 
 @cache
@@ -59,7 +61,7 @@ def refused_by(service: str, error: ClientError | BotoCoreError) -> Unavailable:
 
 def _passes(error: ClientError) -> bool:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or any(part in code_of(error) for part in _PASSING)  # noqa: PLR2004 - the server's errors
+    return status in _PASSING_STATUSES or status >= 500 or any(part in code_of(error) for part in _PASSING)  # noqa: PLR2004 - the server's errors
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def speaking_for_chain(records: Records, first: Record) -> Record:
     """
     if not first.links and not first.children:
         return first
-    jobs = _jobs(records, first)
+    jobs = jobs_of(records, first)
     open_jobs = [one for one in jobs if not one.status.final]
     broken = [one for one in jobs if one.status in {Status.FAILED, Status.CANCELLED}]
     subject = next(iter([*_by_activity(open_jobs), *_by_blame(broken)]), jobs[-1])
@@ -40,7 +40,7 @@ def words(record: Record) -> str:
     return record.message or ("Waiting to start" if record.status is Status.QUEUED else "Running")
 
 
-def _jobs(records: Records, first: Record) -> list[Record]:
+def jobs_of(records: Records, first: Record) -> list[Record]:
     """Return the jobs of a chain in their order, each with its children behind it, as they run."""
     chain = level = _read(records, first, _ids(first))
     grown: dict[str, list[Record]] = {}

@@ -111,13 +111,14 @@ class Children(Additions):
         return self.jobs[-1]
 
     def _check_carried(self) -> None:
-        rest = (*self.entries, *self._parent.rest)
-        for index, entry in enumerate(self.entries):
-            if isinstance(entry, tuple) and len(entry) * len(dumps_rest(rest[index + 1 :])) > CARRIED:
+        behind = len(dumps_rest(self._parent.rest))
+        for entry in reversed(self.entries):
+            if isinstance(entry, tuple) and len(entry) * behind > CARRIED:
                 raise UsageError(
                     f"what follows the group of {len(entry)} children of {self._parent.task} is too much to travel "
                     "with each of them; let the job behind the group add what comes next as its own children"
                 )
+            behind += len(dumps_rest((entry,)))
 
 
 _INSTEAD = "keep what is large in S3 and pass its key"

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,7 +43,8 @@ class SystemClock:
         return random.uniform(0, limit)  # noqa: S311 - spreads retries, guards nothing
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
-        timer = threading.Timer(seconds, call)
+        # What is logged by then belongs to the same job.
+        timer = threading.Timer(seconds, copy_context().run, (call,))
         timer.daemon = True
         timer.start()
         return timer

@@ -15,7 +15,7 @@ from afterward.backend import Backend, backend
 from afterward.envelope import Envelope, job_of
 from afterward.errors import BadMessage
 from afterward.event import Context, GiveBack, Response, settle_all
-from afterward.handover import hand_over
+from afterward.handover import give_up, hand_over
 from afterward.parcel import unpack
 from afterward.patience import patiently
 from afterward.queues import Incoming
@@ -62,21 +62,22 @@ class DeadLetter:
             self._settle(envelope, self.backend.records.get(envelope.owner, envelope.id))
 
     def _unreadable(self, reason: str) -> None:
-        """Archive what is no job that can be run; where it names one all the same, that job has failed."""
+        """Archive what is no job that can be run; where it names one all the same, that has failed."""
         about = {"reason": reason, "error": self._error}
         keep(self.backend, f"unreadable/{self._first_id}", self._first_id, self.message.body, about)
         logger.error("archived a message that is no job: %s", reason)
         named = job_of(self.message.body)
         if named is None:
             return
-        owner, job_id, run, digest = named
-        record = self.backend.records.get(owner, job_id)
-        if record is None or record.run != run or not record.answers(digest):
+        record = self.backend.records.get(named.owner, named.id)
+        if record is None or record.run != named.run or not record.answers(named.digest):
             return
-        if record.status.final and not record.owes:
-            return
-        self._wait_out(record)
-        self._written(record, ({} if record.status.final else failed(reason)) | {"owes": ""})
+        if not record.status.final:
+            self._wait_out(record)
+            record = self._written(record, failed(reason))
+        if record.owes:
+            give_up(self.backend, named, record)
+            self._written(record, {"owes": ""})
 
     def _wait_out(self, record: Record) -> None:
         """Raise GiveBack while an attempt of the job runs."""

@@ -67,6 +67,10 @@ LEG_AGE = 7 * 86_400 / 4
 """After so many receives, or a quarter of the queue's retention, a job waits or goes on as a new message."""
 
 
+class Unclaimed(Unavailable):
+    """The table of records does not answer, which will be so for any other message."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """`deadline` is when the invocation ends, in seconds since the epoch."""
@@ -91,7 +95,12 @@ class Delivery:
                 self._come_again(envelope.not_before - self._now)
                 return
             claim = self._claim()
-            outcome = self._patiently(lambda: self.backend.records.claim(claim))
+            # Half of the time is the task's: an attempt that begins too late to end would be spent for nothing.
+            until = (self._now + self.deadline) / 2
+            try:
+                outcome = patiently(lambda: self.backend.records.claim(claim), self.backend.clock, until)
+            except Unavailable as unavailable:
+                raise Unclaimed(str(unavailable)) from unavailable
             if isinstance(outcome, Written):
                 self._run(outcome.record)
             else:

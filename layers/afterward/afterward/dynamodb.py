@@ -12,7 +12,20 @@ from afterward.clock import Clock, timestamp
 from afterward.errors import Unavailable
 from afterward.job import Status
 from afterward.listing import Cursor, Page, Place, read_page
-from afterward.records import KEEP_OPEN, SKEW, Break, Claim, Held, Joined, Record, RequestKey, Seat, Swap, Written
+from afterward.records import (
+    KEEP_OPEN,
+    SKEW,
+    Break,
+    Claim,
+    Held,
+    Joined,
+    Record,
+    RequestKey,
+    Seat,
+    Swap,
+    Written,
+    in_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,7 +93,7 @@ class DynamoDBRecords:
         if len(records) == 1:
             self.add(records[0])
             return
-        for step in _in_steps(records, TRANSACTION):
+        for step in in_steps(records, TRANSACTION):
             self._add_together(step)
 
     def claim(self, claim: Claim) -> Written | Held:
@@ -161,7 +174,7 @@ class DynamoDBRecords:
             record = self.get(owner, job_ids[0])
             return {record.id: record} if record else {}
         keys = [_key(owner, job_id) for job_id in dict.fromkeys(job_ids)]
-        records = [record for step in _in_steps(keys, BATCH) for record in self._batch(step)]
+        records = [record for step in in_steps(keys, BATCH) for record in self._batch(step)]
         return {record.id: record for record in records}
 
     def _tries(self) -> Iterator[int]:
@@ -245,7 +258,7 @@ class DynamoDBRecords:
     def swap_all(self, swaps: Sequence[Swap], leaving: Sequence[Seat] = ()) -> bool:
         if len(swaps) == 1 and swaps[0].old and not leaving:
             return isinstance(self.swap(swaps[0].old, swaps[0].new), Written)
-        steps = list(_in_steps(swaps, TRANSACTION - len(leaving)))
+        steps = list(in_steps(swaps, TRANSACTION - len(leaving)))
         return all(self._swap_together(one, leaving if one is steps[-1] else ()) for one in steps)
 
     def _swap_together(self, swaps: Sequence[Swap], leaving: Sequence[Seat]) -> bool:
@@ -397,11 +410,6 @@ def _update(old: Record, new: Record) -> Item:
 
 
 T = TypeVar("T")
-
-
-def _in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Yield so many at a time: what one request takes."""
-    return (every[start : start + most] for start in range(0, len(every), most))
 
 
 def _listing(name: str, owner: str, cursor: Cursor | None, shard: int) -> Item:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from afterward.errors import BadMessage, NewerMessage
 
@@ -146,22 +146,27 @@ def _json(value: Any) -> str:
 
 
 def pointer(key: str, envelope: Envelope) -> str:
-    return _json({"afterward": FORMAT, "stored": key} | {name: getattr(envelope, name) for name in _NAMED})
+    return _json({"afterward": FORMAT, "stored": key} | {name: getattr(envelope, name) for name in (*_NAMED, *_SEATED)})
 
 
 _NAMED = {"owner": str, "id": str, "run": int, "digest": str}
+_SEATED = {"join": str, "member": int, "members": int}
 
 
-def job_of(body: str) -> tuple[str, str, int, str] | None:
-    """Return owner, id, run and digest of the job that a message names, which need not be an envelope."""
+def job_of(body: str) -> Envelope | None:
+    """Return what a message of whatever format names of its job, and of its group: nothing to run, nothing behind."""
     try:
-        value = _object(body)
-    except BadMessage:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
         return None
-    if not all(isinstance(value.get(name), kind) for name, kind in _NAMED.items()):
+    if not isinstance(value, dict) or not _holds(value, _NAMED):
         return None
-    owner, job_id, run, digest = (cast("Any", value[name]) for name in _NAMED)
-    return owner, job_id, run, digest
+    named = {name: value[name] for name in (*_NAMED, *(_SEATED if _holds(value, _SEATED) else ()))}
+    return Envelope(task="", created="", arguments={}, **named)
+
+
+def _holds(value: Mapping[str, Any], kinds: Mapping[str, type]) -> bool:
+    return all(isinstance(value.get(name), kind) for name, kind in kinds.items())
 
 
 def stored_at(body: str) -> str | None:

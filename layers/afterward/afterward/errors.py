@@ -38,7 +38,7 @@ class SettingError(AfterwardError):
 
 
 class Refused(AfterwardError):
-    """The job was not accepted: nothing is promised and nothing of it will run."""
+    """The job was not accepted: nothing is promised, and nothing of it will run but what a service took unheard."""
 
 
 class Unavailable(Refused):

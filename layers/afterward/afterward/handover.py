@@ -10,17 +10,19 @@ that stand are left out, and how many messages are sent the job's own record say
 """
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, TypeVar
 
 from afterward.backend import Backend
+from afterward.chains import jobs_of
 from afterward.children import child_id, children_of
 from afterward.envelope import Entry, Envelope, Link, members_of
 from afterward.errors import BadMessage, NewerMessage
 from afterward.job import Status
 from afterward.parcel import pack_all
-from afterward.records import Break, Held, Joined, Record, Seat, failed, new_nonce, queued
+from afterward.records import Break, Held, Joined, Record, Seat, failed, in_steps, new_nonce, queued
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ def _put(backend: Backend, envelope: Envelope, links: Sequence[Link], *, again: 
     from afterward.declaration import REGISTRY  # noqa: PLC0415 - declaration imports the worker, which imports this
 
     now = backend.clock.now()
-    for some in _in_steps([link for link in links if link.task in REGISTRY], RECORDS):
+    for some in in_steps([link for link in links if link.task in REGISTRY], RECORDS):
         stands = backend.records.get_all(envelope.owner, [link.id for link in some]) if again else {}
         missing = [link for link in some if link.id not in stands]
         made = [
@@ -90,7 +92,7 @@ def _lost(backend: Backend, envelope: Envelope, record: Record) -> Break:
     logger.error("what the job has added is gone from S3, so its %d children have failed", size)
     reason = f"what job {record.id} has added to its chain is gone from S3"
     links = [Link(id=child_id(record, number), task=record.task, arguments={}) for number in range(size)]
-    for some in _in_steps(links, RECORDS):
+    for some in in_steps(links, RECORDS):
         fresh = [queued(envelope, link, limit=1, shards=backend.shards, now=now) for link in some]
         backend.records.add_all([one.changed(now, **failed(reason) | {"owes": ""}) for one in fresh])
     return Break(links[0].id, Status.FAILED)
@@ -131,7 +133,7 @@ def _go_on(backend: Backend, envelope: Envelope, record: Record, broken: Break, 
         following = envelope.successors(index, broken_by=broken.id, broken_as=broken.how, now=now)
         if following:
             break
-    for some in _in_steps(never, RECORDS):
+    for some in in_steps(never, RECORDS):
         _cancel_all(backend, envelope, some, broken.id)
     if following:
         _send(backend, record, following, again=again)
@@ -166,14 +168,15 @@ def _noted(backend: Backend, record: Record, run: int, sent: int) -> Record:
 def _in_their_run(backend: Backend, envelope: Envelope, retried: int) -> Envelope:
     """Go on in the run of what follows: a group's last job need not be the one that was retried and took it along.
 
-    What is in another run has run already, or waits for another job that was retried.
+    What that retry did not take along has run already, or waits for another job that was retried. What it took and was
+    retried since keeps its place, so that a group is counted as before; its messages are those of its own retry.
     """
     run = int(envelope.join.rpartition("#")[2])
     if not retried:
         return dataclasses.replace(envelope, run=run)
     behind = [link.id for link in envelope.behind]
     stands = backend.records.get_all(envelope.owner, behind)
-    taken = {job_id for job_id in behind if job_id not in stands or stands[job_id].run == retried}
+    taken = {one for one in behind if one not in stands or stands[one].belongs_to(retried)}
     return dataclasses.replace(envelope, run=retried, rest=tuple(left(envelope.rest, taken)))
 
 
@@ -212,6 +215,24 @@ def _cancel_all(backend: Backend, envelope: Envelope, links: Sequence[Link], bro
             _cancel(backend, record, broken_by)
 
 
+def give_up(backend: Backend, named: Envelope, record: Record) -> None:
+    """End the chain of a job whose envelope is lost, by what its message names, and its chain's records.
+
+    Others of its group have envelopes, and the last of them goes on with what follows; else nobody can.
+    """
+    runs = {record.run}
+    if named.members:
+        over = _join(backend, named, Break(record.id, record.status))
+        if over is None:
+            return
+        runs.add(over.run)
+    first = backend.records.get(record.owner, record.chain)
+    jobs = jobs_of(backend.records, first) if first is not None else []
+    for one in itertools.islice(itertools.dropwhile(lambda job: job.id != record.id, jobs), 1, None):
+        if one.run in runs:
+            _cancel(backend, one, record.id)
+
+
 def _cancel(backend: Backend, record: Record, broken_by: str) -> None:
     stands: Record | None = record
     while stands is not None and stands.run == record.run and (changes := never_due(stands, broken_by)):
@@ -231,7 +252,3 @@ def cancelled_by(broken_by: str) -> dict[str, Any]:
     """Return the fields of a job that will not run because of another one."""
     reason = f"job {broken_by}, which comes before it in its chain, did not complete"
     return {"status": Status.CANCELLED, "reason": reason, "message": f"Cancelled: {reason}"}
-
-
-def _in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    return (every[start : start + most] for start in range(0, len(every), most))

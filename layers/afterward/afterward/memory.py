@@ -72,7 +72,7 @@ class MemoryRecords:
     def swap(self, old: Record, new: Record, effects: Sequence[Write] = ()) -> Written | Held:
         with self._lock:
             stands = self._records.get(old.key)
-            if stands is not None and (stands.nonce, stands.attempt) == (old.nonce, old.attempt):
+            if stands is not None and _version(stands) == _version(old):
                 self.tables = _written(self.tables, effects)
                 self._records[new.key] = new
                 return Written(new)
@@ -124,7 +124,7 @@ class MemoryRecords:
                 (self._live(one.new.key) if one.old is None else self._records.get(one.new.key), one.old)
                 for one in swaps
             ]
-            if any((stands and stands.nonce) != (old and old.nonce) for stands, old in standing):
+            if any(_version(stands) != _version(old) for stands, old in standing):
                 return False
             self._records |= {one.new.key: one.new for one in swaps}
             for seat in leaving:
@@ -147,6 +147,11 @@ class MemoryRecords:
         """Return every record, oldest first; the stores of AWS have no such scan."""
         with self._lock:
             return sorted(self._records.values(), key=lambda record: record.created)
+
+
+def _version(record: Record | None) -> tuple[str, int] | None:
+    """Return what a write compares."""
+    return (record.nonce, record.attempt) if record else None
 
 
 def _written(tables: Tables, effects: Sequence[Write]) -> Tables:

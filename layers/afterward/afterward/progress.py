@@ -66,7 +66,9 @@ class Progress:
         self._state: Any = restored.get("state")
         self._tracks: list[int] = restored.get("tracks", [])
         self._began_at: str | None = restored.get("began")
+        self._restored = _mark(_text(self._state, self._tracks)) if saved else None
         self._first: str | None = None
+        self._last: str | None = None
         self._floor = floor
         self._opened = 0
         self._tracking = 0
@@ -84,8 +86,14 @@ class Progress:
 
     @property
     def stalled(self) -> bool:
-        """Whether this attempt has come no further than the one before: its first checkpoint was the same as that's."""
-        return self._first is not None and self._first == self._began_at and self._done == self._floor
+        """Whether this attempt has begun where the one before did, and not where that one stopped.
+
+        Its first checkpoint was the same as that one's, it reported no more, and it did not go on from there: where the
+        one before saved nothing else, to begin with the same is right.
+        """
+        resumed = self._first == self._restored and self._last != self._restored
+        again = self._first is not None and self._first == self._began_at and self._done == self._floor
+        return again and not resumed
 
     @property
     def done(self) -> int:
@@ -180,9 +188,8 @@ class Progress:
         self._pending |= {"checkpoint": checkpoint} | beside
 
     def _checkpoint(self, state: Any) -> str:
-        saved = {"state": state, "tracks": self._tracks}
         try:
-            text = json.dumps(saved, separators=(",", ":"), allow_nan=False)
+            text = _text(state, self._tracks)
         except (TypeError, ValueError) as error:
             raise ValueError(f"a checkpoint must be JSON: {error}") from None
         if len(text.encode()) > CHECKPOINT_LIMIT:
@@ -191,8 +198,9 @@ class Progress:
             )
         if state is None:
             return text
-        self._first = self._first or f"{zlib.crc32(text.encode()):x}"
-        return json.dumps(saved | {"began": self._first}, separators=(",", ":"))
+        self._last = _mark(text)
+        self._first = self._first or self._last
+        return f'{text[:-1]},"began":"{self._first}"}}'
 
     def _flush_when_due(self) -> None:
         wait = self._written_at + INTERVAL - self._clock.now()
@@ -232,6 +240,14 @@ class Progress:
                     self._try_to_flush()
             except (Stopped, BadEffects) as stopped:
                 self._stopped = stopped
+
+
+def _text(state: Any, tracks: list[int]) -> str:
+    return json.dumps({"state": state, "tracks": tracks}, separators=(",", ":"), allow_nan=False)
+
+
+def _mark(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):x}"
 
 
 def _closed(_changes: dict[str, Any]) -> None:

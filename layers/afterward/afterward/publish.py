@@ -8,6 +8,7 @@ request may die in between, and nothing may be queued for ever without a message
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,7 @@ from afterward.envelope import Envelope, Link, entries, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack_all
 from afterward.patience import patiently
-from afterward.records import KEEP_RESERVED, Held, Record, link_id, queued
+from afterward.records import KEEP_RESERVED, Held, Record, Swap, in_steps, link_id, queued
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 CONFIRMING = 3.0
 """Seconds for which a request tries to keep the records whose messages it has sent; a gateway gives it 30."""
+
+TOGETHER = 100
+"""Records that are reserved and confirmed at once: what one transaction of DynamoDB takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +61,11 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
     """Make the jobs of all chains durable, or raise: Unavailable (nothing is promised) or IdTaken.
 
     Costs one message per chain (one per job of a group that a chain begins with), in batches of 10 per queue, and one
-    conditional put or one transaction per 100 records.
+    conditional put or one transaction per 100 records; for records that are put first the same again, to confirm them.
     """
     now = backend.clock.now()
     promises = [_Promise(calls, _heads(owner, calls, now)) for calls in chains if calls]
+    _refuse_twins(promises)
     reserved = _Reserved()
     try:
         for promise in promises:
@@ -82,7 +87,7 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
 class _Promise:
     """One chain on its way to being accepted: `due` are the messages to send, one but where it begins with a group.
 
-    `repeated`: the same chain was accepted before, under an id that the request has chosen.
+    `repeated`: the same chain was promised before, under an id that the request has chosen.
     """
 
     calls: Sequence[Call]
@@ -113,6 +118,13 @@ class _Reserved:
     found: list[Record] = field(default_factory=list)
 
 
+def _refuse_twins(promises: Sequence[_Promise]) -> None:
+    """Raise IdTaken where a request chooses an id that it has given to another of its jobs."""
+    times = Counter(call.id for promise in promises for call in promise.calls)
+    if twice := next((one for one, count in times.items() if count > 1), None):
+        raise IdTaken(twice)
+
+
 def _reserve(backend: Backend, promise: _Promise, reserved: _Reserved, now: float) -> None:
     """Put the records of the chosen ids first, and leave due only what must be sent.
 
@@ -124,31 +136,30 @@ def _reserve(backend: Backend, promise: _Promise, reserved: _Reserved, now: floa
     digest = promise.calls[0].digest or _digest(backend, promise.calls)
     promise.due = [replace(one, digest=digest) for one in promise.due]
     records = [replace(one, expires=int(now) + KEEP_RESERVED) for one in promise.records(backend, now)]
-    ids = [record.id for record in records]
     # Their ids follow from the chosen one, and messages of a request that was refused half way may have them too.
     group = {one.id for one in promise.due} if len(promise.due) > 1 else set()
-    for record, call in zip(records, promise.calls, strict=True):
-        if not call.chosen and record.id not in group:
-            continue
-        if ids.count(record.id) > 1:
-            raise IdTaken(record.id)
+    chosen = [one for one, call in zip(records, promise.calls, strict=True) if call.chosen or one.id in group]
+    for some in in_steps(chosen, TOGETHER):
         # Before the answer: what is written by a put whose reply is lost has to be taken back too.
-        reserved.made.append(record)
-        outcome = backend.records.add(record)
-        if isinstance(outcome, Held):
-            reserved.made.remove(record)
-            stands = outcome.record
-            if stands is None or (stands.digest, stands.chain, stands.task) != (
-                record.digest,
-                record.chain,
-                record.task,
-            ):
-                raise IdTaken(record.id)
-            if stands.owes_message:
-                reserved.found.append(stands)
-            if record is records[0]:
-                promise.repeated = True
-                promise.due = _missing(backend, promise.due, stands)
+        reserved.made.extend(some)
+        if len(some) == 1 or not backend.records.swap_all([Swap(None, one) for one in some]):
+            for record in some:
+                _reserve_one(backend, promise, reserved, record, first=record is records[0])
+
+
+def _reserve_one(backend: Backend, promise: _Promise, reserved: _Reserved, record: Record, *, first: bool) -> None:
+    outcome = backend.records.add(record)
+    if not isinstance(outcome, Held):
+        return
+    reserved.made.remove(record)
+    stands = outcome.record
+    if stands is None or (stands.digest, stands.chain, stands.task) != (record.digest, record.chain, record.task):
+        raise IdTaken(record.id)
+    if stands.owes_message:
+        reserved.found.append(stands)
+    if first:
+        promise.repeated = not stands.reserved
+        promise.due = _missing(backend, promise.due, stands)
 
 
 def _missing(backend: Backend, due: list[Envelope], first: Record) -> list[Envelope]:
@@ -179,9 +190,13 @@ def _confirm(backend: Backend, reserved: list[Record]) -> None:
     Raises Unavailable where that is not certain: the job may run, but its id may be another one's by then, so it cannot
     be promised. A repeat finds the reservation.
     """
-    now = backend.clock.now()
-    for record in reserved:
-        patiently(partial(backend.records.swap, record, record.changed(now)), backend.clock, now + CONFIRMING)
+    for some in in_steps(reserved, TOGETHER):
+        now = backend.clock.now()
+        kept = [(record, record.changed(now)) for record in some]
+        together = partial(backend.records.swap_all, [Swap(*one) for one in kept])
+        if not patiently(together, backend.clock, now + CONFIRMING) and len(some) > 1:
+            for old, new in kept:
+                patiently(partial(backend.records.swap, old, new), backend.clock, now + CONFIRMING)
 
 
 def _put(backend: Backend, records: list[Record]) -> None:

@@ -10,9 +10,10 @@ is repeated under its nonce, and the first request may arrive when that attempt 
 import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from afterward.clock import timestamp
 from afterward.envelope import Envelope, Link
@@ -21,6 +22,8 @@ from afterward.job import Status
 if TYPE_CHECKING:
     from afterward.listing import Cursor, Page
     from afterward.writes import Write
+
+T = TypeVar("T")
 
 DERIVED = uuid.UUID("6f0c9f0e-52d5-5d6e-9d0b-3f1c9a4be7a1")
 """Namespace (RFC 9562, version 5) of ids that follow from others: a repeat of a request must name the same jobs."""
@@ -47,7 +50,8 @@ class Record:
     record of a chain's first job, where the chain has more than one: how many there are; `named` holds as JSON the ids
     of those that do not follow from it. `results` names the objects that the job has left (see `afterward.results`).
     `children` is how many jobs a completed one has added (see `afterward.children`), `handed` how many messages of the
-    group behind it are sent, as "run:count", where those are too many for one go.
+    group behind it are sent, as "run:count", where those are too many for one go. `taken` lists the runs into which
+    retries of jobs before it have taken it along.
     """
 
     owner: str
@@ -77,6 +81,7 @@ class Record:
     owes: str = ""
     children: int | None = None
     handed: str = ""
+    taken: str = ""
 
     @property
     def key(self) -> str:
@@ -86,6 +91,12 @@ class Record:
     def untouched(self) -> bool:
         """Whether no attempt of this run has begun: until one has, whoever finds the job may send its message again."""
         return self.status is Status.QUEUED and self.attempt == 0
+
+    @property
+    def reserved(self) -> bool:
+        """Whether it was put before its message, and nobody has confirmed that this was sent: nobody relies on it."""
+        put = int(datetime.fromisoformat(self.updated).timestamp())
+        return self.untouched and self.expires <= put + KEEP_RESERVED
 
     @property
     def owes_message(self) -> bool:
@@ -102,6 +113,13 @@ class Record:
         """Whether the job has not run and may yet, if only by a retry."""
         return self.untouched or self.status is Status.CANCELLED
 
+    def belongs_to(self, run: int) -> bool:
+        """Whether the job is of this run, or was until another retry: there it keeps its place in its group."""
+        return run == self.run or str(run) in self.taken.split()
+
+    def taken_into(self, run: int) -> "Record":
+        return dataclasses.replace(self, taken=f"{self.taken} {run}".strip())
+
     def answers(self, digest: str) -> bool:
         """Whether this is the job of the request with that digest, and not of another one that chose the same id."""
         return not digest or self.digest in {"", digest}
@@ -115,6 +133,11 @@ class Record:
         status = changes.get("status", self.status)
         expires = int(now) + (KEEP_FINAL if status.final else KEEP_OPEN)
         return dataclasses.replace(self, nonce=new_nonce(), updated=timestamp(now), expires=expires, **changes)
+
+
+def in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Yield so many at a time: what one request takes."""
+    return (every[start : start + most] for start in range(0, len(every), most))
 
 
 def key_of(owner: str, job_id: str) -> str:

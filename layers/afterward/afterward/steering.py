@@ -142,10 +142,11 @@ class _Retry:
             limit = _max_attempts(link.task, 1)
             fresh = queued(envelope, link, limit=limit, shards=self.backend.shards, now=now)
             # Of a group that was refused half way, the others may never come, and then neither does this one's turn.
-            return Swap(None, dataclasses.replace(fresh, expires=int(now) + KEEP_RESERVED))
+            return Swap(None, dataclasses.replace(fresh, expires=int(now) + KEEP_RESERVED).taken_into(envelope.run))
+        taken = stands.taken_into(envelope.run)
         if stands.reason == BY_OWNER:
-            return Swap(stands, stands.changed(now, run=envelope.run, owes="archive"))
-        return Swap(stands, self._fresh(stands, envelope))
+            return Swap(stands, taken.changed(now, run=envelope.run, owes="archive"))
+        return Swap(stands, self._fresh(taken, envelope))
 
     def _never(self) -> Iterator[Swap]:
         """Cancel what a break before this job keeps from running and was not told so yet: the new run leaves it out."""

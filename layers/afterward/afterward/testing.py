@@ -76,7 +76,7 @@ class ManualClock:
             self.time = max(self.time, due[0].at)
             if not due[0].cancelled:
                 due[0].call()
-        self.time = until
+        self.time = max(self.time, until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from afterward import log, startup
 from afterward.backend import Backend, backend
 from afterward.builtin import BUILTIN
-from afterward.delivery import Delivery
+from afterward.delivery import Delivery, Unclaimed
 from afterward.depends import needs_of
 from afterward.event import Context, GiveBack, Response, settle_all
 from afterward.execution import Execution, Implementation
@@ -44,16 +44,21 @@ class Worker:
         """Do the same with a backend of the caller's choice."""
         now = using.clock.now
         deadline = now() + context.get_remaining_time_in_millis() / 1000
-        longest = 0.0
+        longest, unanswered = 0.0, False
 
         def settle(message: Incoming) -> None:
-            nonlocal longest
+            nonlocal longest, unanswered
+            if unanswered:
+                raise GiveBack  # and stay hidden: to be received again at once would only wear the message out
             began = now()
             if longest and deadline - began < max(LEAST, 1.5 * longest):
                 using.queues.put_off(self.task.name, message, 0)
                 raise GiveBack
             try:
                 Delivery(self.task, self._execution, using, message, deadline).settle()
+            except Unclaimed:
+                unanswered = True
+                raise
             finally:
                 longest = max(longest, now() - began)
 

@@ -1,6 +1,7 @@
 """`BackgroundTasks` in routes, dependencies, streams and WebSockets."""
 
 from collections.abc import AsyncIterator, Iterator, MutableMapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -24,6 +25,12 @@ from afterward.background import (
     owner,
     store,
 )
+from afterward.errors import Unavailable
+from afterward.memory import MemoryRecords
+from afterward.records import Record
+from afterward.testing import ManualClock
+from afterward.worker import Worker
+from tests.support.jobs import run
 from tests.support.web_tasks import note, other
 from tests.unit.web.conftest import OWNER, Site
 
@@ -274,6 +281,36 @@ def test_a_taken_id_is_a_409(site: Site) -> None:
         assert answer.json()["detail"] == "Task with this ID already exists"
         assert answer.headers["content-type"] == "application/problem+json"
     assert {text for chain in site.texts() for text in chain} == {"first"}
+
+
+class Unremovable(MemoryRecords):
+    """Records that cannot be taken back."""
+
+    def remove(self, record: Record) -> bool:  # noqa: ARG002 - it is refused whichever it is
+        raise Unavailable("DynamoDB did not take the request (Throttled)")
+
+
+def test_a_chosen_id_whose_request_was_refused_is_not_in_use(site: Site, clock: ManualClock) -> None:
+    """Nothing was promised, whatever is left of it: the repeat is a 202 and runs once, and only then it is a 409."""
+
+    @site.app.post("/{job_id}", status_code=202)
+    async def start(job_id: str, background_tasks: BackgroundTasks) -> None:
+        background_tasks.add_task(note.options(id=job_id), "milk")
+
+    site.backend = replace(site.backend, records=Unremovable(clock))
+    site.queues.refusing = True
+    assert site.post("/mine").status_code == 503
+    assert site.known("mine")
+    site.queues.refusing = False
+    assert [site.post("/mine").status_code for _ in range(2)] == [202, 409]
+    noted: list[str] = []
+
+    def write_down(text: str) -> None:
+        noted.append(text)
+
+    while run(Worker(note, write_down), site.backend, batch=10):
+        pass
+    assert noted == ["milk"]
 
 
 def test_what_follows_a_chosen_id_is_named_for_it(site: Site) -> None:
