@@ -17,3 +17,9 @@
 
 Nothing here lists a queue, a table, a route or a function: what the template does not say is not there.
 """
+
+import sys
+from pathlib import Path
+
+# The library, by which the screen masks personal data, is installed nowhere: functions have it from its layer.
+sys.path.append(str(Path(__file__).parents[1] / "layers" / "afterward"))

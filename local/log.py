@@ -9,6 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from afterward.pii import mask, sanitised
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -65,7 +67,8 @@ class Log:
     def _shown(self, line: Line, style: str | None) -> str:
         at = time.strftime("%H:%M:%S", time.localtime(line.at)) + f".{int(line.at % 1 * 1000):03}"
         source = self._sources.setdefault(line.source, _SOURCES[len(self._sources) % len(_SOURCES)])
-        text = self._structured(line.fields) if line.fields else self._painted(line.text, style)
+        # The screen is no destination: a path, a mail or what a task prints may hold what belongs to somebody.
+        text = self._structured(sanitised(line.fields)) if line.fields else self._painted(mask(line.text), style)
         return f"{self._painted(at, _DIM)} {self._painted(f'{line.source:<18}', source)} {text}"
 
     def _structured(self, fields: Mapping[str, Any]) -> str:

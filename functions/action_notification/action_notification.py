@@ -31,8 +31,7 @@ class JobActivity:
     job: Job
 
     def log(self, user_id: int, action: str) -> None:
-        text = f"User {user_id} performed {action}"
-        activity = Activity(user_id, action, self.job.created, self.job.id, text)
+        activity = Activity(user_id, action, self.job.created, self.job.id)
         self.activities.add(activity)
         self.counters.count(activity)
 

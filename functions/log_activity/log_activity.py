@@ -15,7 +15,7 @@ def log(
     activities: Annotated[ActivityLog, Depends(activity_log)] = injected,
 ) -> None:
     """Log the action with the time at which its job was accepted."""
-    activities.add(Activity(user_id, action, job.created, job.id, f"User {user_id} performed {action}"))
+    activities.add(Activity(user_id, action, job.created, job.id))
 
 
 lambda_handler = catalog.log_activity.worker(log)

@@ -17,6 +17,7 @@ import catalog
 from afterward import Chain, Depends, Discard, Job, Retry, injected
 from afterward.clock import Clock, SystemClock
 from afterward.errors import SettingError
+from afterward.pii import sanitised
 from afterward.settings import required
 from destination import outcome
 from outbound import Client, public_client
@@ -79,13 +80,13 @@ def signatures(keys: Iterable[bytes], message_id: str, timestamp: int, body: byt
 
 
 def content(event: str, data: Mapping[str, JsonValue], chain: Chain, job: Job) -> bytes:
-    """Say how the chain went so far. Nothing here differs between two attempts."""
+    """Say how the chain went so far, without personal data. Nothing here differs between two attempts."""
     outcome = {"task_id": chain.id, "status": chain.status}
     failed = {"failed_task_id": chain.broken_by} if chain.broken_by else {}
     message = {
         "type": f"{event}.{chain.status}",
         "timestamp": chain.ended or job.created,
-        "data": {**data, **outcome, **failed},
+        "data": {**sanitised(data), **outcome, **failed},
     }
     return json.dumps(message, separators=(",", ":")).encode()
 

@@ -7,18 +7,28 @@ from typing import Annotated, Any
 
 from afterward import Depends, Effects
 from afterward.aws import answering, client
+from afterward.pii import mask
 from afterward.settings import required
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One thing that a user did. `created` (ISO 8601) and `job` name it, so it is logged once however often it runs."""
+    """One thing that a user did. `created` (ISO 8601) and `job` name it, so it is logged once however often it runs.
+
+    Personal data in the action's name is masked: it is shown to whoever reads the statistics.
+    """
 
     user_id: int
     action: str
     created: str
     job: str
-    text: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "action", mask(self.action))
+
+    @property
+    def text(self) -> str:
+        return f"User {self.user_id} performed {self.action}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class ActivityLog:
     def add(self, activity: Activity) -> None:
         """Log it together with the end of the job."""
         key = {"user": str(activity.user_id), "id": f"{activity.created}#{activity.job}"}
-        self.effects.put(self.table, key, {"action": activity.action, "text": activity.text})
+        self.effects.put(self.table, key, {"action": activity.action})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ class ActivityTables:
 
 def _activity(item: dict[str, Any]) -> Activity:
     created, _, job = item["id"]["S"].partition("#")
-    return Activity(int(item["user"]["S"]), item["action"]["S"], created, job, item["text"]["S"])
+    return Activity(int(item["user"]["S"]), item["action"]["S"], created, job)
 
 
 def activity_table() -> str:

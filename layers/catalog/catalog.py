@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from afterward import Backoff, Schedule, task
+from afterward.pii import Pii
 
 
 def _saying(what: str, pattern: str) -> AfterValidator:
@@ -31,6 +32,7 @@ Email = Annotated[
     str,
     Field(max_length=254, json_schema_extra={"pattern": f"^{_ADDRESS}$"}, examples=["ada@example.com"]),
     _saying("It should be an e-mail address, like ada@example.com", _ADDRESS),
+    Pii("email"),
 ]
 """A valid e-mail address as the HTML standard has it; the email-validator package would double the API's import time.
 
@@ -41,15 +43,16 @@ Subject = Annotated[
     str,
     Field(min_length=1, max_length=900, json_schema_extra={"pattern": f"^{_LINE}$"}, examples=["Welcome"]),
     _saying("It should be one line without control characters", _LINE),
+    Pii("text"),
 ]
 """One line that fits a header (RFC 5322: at most 998 characters), without control characters and line separators."""
 
-Text = Annotated[str, Field(max_length=200_000, examples=["Hello Ada"])]
+Text = Annotated[str, Field(max_length=200_000, examples=["Hello Ada"]), Pii("text")]
 
-Recipient = Annotated[str, Field(min_length=1, max_length=254, examples=["ada@example.com"])]
+Recipient = Annotated[str, Field(min_length=1, max_length=254, examples=["ada@example.com"]), Pii("text")]
 """Whose inbox: an e-mail address, or the id of a user."""
 
-Message = Annotated[str, Field(max_length=2_000, examples=["some notification"])]
+Message = Annotated[str, Field(max_length=2_000, examples=["some notification"]), Pii("text")]
 
 ItemsCount = Annotated[int, Field(ge=1, le=10_000, examples=[10])]
 

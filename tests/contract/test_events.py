@@ -76,7 +76,7 @@ RECORDS = {
 """What the records of an event's jobs say when its function has answered that all its messages are done with."""
 
 REASONS = {
-    "fetch_external_data.refused_address": "169.254.169.254 may not be called",
+    "fetch_external_data.refused_address": "[IP_ADDRESS] may not be called",
     "process_data.bad_id": "data_id must be 1 or more, got 0",
     "process_data.unknown_task": "a job of the task 'process_everything', which it does not know",
     "send_webhook.refused_address": "may not be called",

@@ -98,7 +98,7 @@ def test_nothing_else_on_this_machine_is_called(application: LocalCloud, outside
     job = trigger(application, inside.url("/data.json?token=secret"), outside.url(path))["task_id"]
     done = final(application, job)
     assert (done["status"], done["attempt"]) == ("failed", 1)
-    assert done["reason"].startswith("127.0.0.1 may not be called: ")
+    assert done["reason"].startswith("[IP_ADDRESS] may not be called: ")
     body = hooked(application, outside, path)
     assert body["type"] == "external_fetch.failed"
     assert (body["data"]["status"], body["data"]["failed_task_id"]) == ("failed", job)

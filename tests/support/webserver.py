@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 HANDSHAKE = b"\x16"
 """With which TLS begins (RFC 8446, 5.1)."""
 
+TOLD = "[IP_ADDRESS]"
+"""The server's host as a record's reason has it, since an address may be a person's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -3,22 +3,34 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 import catalog
 from afterward.background import Accepted, BackgroundTasks, accepted, problem
+from afterward.pii import find
 from callback import callback
 
 router = APIRouter(tags=["long tasks"])
 
 USED = problem(409, "The caller has a task of this id, or a request with this `Idempotency-Key` is being accepted.")
 
+
+def _impersonal(task_id: str) -> str:
+    """Refuse an id that is a number of somebody's: it will stand in links, tables and logs."""
+    if find(task_id):
+        raise PydanticCustomError("personal_data", "It should name a task, and not be personal data or a secret")
+    return task_id
+
+
 ChosenId = Annotated[
     str,
     Path(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$",
-        description="The id under which its progress can be asked for.",
+        description="The id under which its progress can be asked for. It may not be personal data.",
         examples=["report-1"],
     ),
+    AfterValidator(_impersonal),
 ]
 
 

@@ -18,6 +18,7 @@ from afterward.event import Context, GiveBack, Response, settle_all
 from afterward.handover import give_up, hand_over
 from afterward.parcel import unpack
 from afterward.patience import patiently
+from afterward.pii import mask
 from afterward.queues import Incoming
 from afterward.records import Held, Record, Written, failed, queued
 
@@ -56,7 +57,7 @@ class DeadLetter:
         try:
             envelope = unpack(self.message.body, self.backend.blobs)
         except BadMessage as bad:
-            self._unreadable(self._reason or str(bad))
+            self._unreadable(self._reason or mask(str(bad)))
             return
         with log.context(job_id=envelope.id, task=envelope.task):
             self._settle(envelope, self.backend.records.get(envelope.owner, envelope.id))
@@ -124,7 +125,7 @@ class DeadLetter:
 
     @property
     def _reason(self) -> str:
-        return self.message.attributes.get("reason", "")
+        return mask(self.message.attributes.get("reason", ""))
 
     @property
     def _error(self) -> str:

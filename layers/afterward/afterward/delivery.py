@@ -23,6 +23,7 @@ from afterward.job import Chain, Job, Status
 from afterward.lease import Lease
 from afterward.parcel import pack, unpack
 from afterward.patience import patiently
+from afterward.pii import mask
 from afterward.progress import Progress
 from afterward.records import SKEW, Claim, Record, Written, failed, queued
 from afterward.results import Results, results_of
@@ -352,7 +353,7 @@ class Delivery:
             self._bury(lease.record, reason, "AttemptLost")
 
     def _dead_letter(self, reason: str, error: str) -> None:
-        self._patiently(lambda: self.backend.queues.bury(self.message, reason, error))
+        self._patiently(lambda: self.backend.queues.bury(self.message, mask(reason), error))
 
     def _bury(self, record: Record, reason: str, error: str) -> None:
         self._dead_letter(reason, error)
@@ -384,8 +385,8 @@ def _without_checkpoint(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line why a job failed: the exception's own words, or its type where it has none."""
-    text = " ".join(str(error).split())
+    """Say in one line why a job failed: the exception's own words without personal data, or its type."""
+    text = mask(" ".join(str(error).split())[: 10 * REASON_LIMIT])
     spoken = isinstance(error, Discard | BadMessage | BadEffects | Retry)
     named = text if spoken else f"{type(error).__name__}: {text}".rstrip(": ")
     return (named or type(error).__name__)[:REASON_LIMIT]

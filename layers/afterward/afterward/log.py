@@ -6,17 +6,24 @@ every package writes the same shape.
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from afterward.pii import mask
+from afterward.pii.logs import install
+
+logger = logging.getLogger(__name__)
 
 _context: ContextVar[dict[str, str]] = ContextVar("afterward_log_context", default={})  # noqa: B039 - never changed in place
 
 
 @contextmanager
 def context(**keys: str) -> Iterator[None]:
-    """Add keys to every line that is logged inside."""
-    token = _context.set(_context.get() | keys)
+    """Add keys to every line that is logged inside; an id may have been chosen by somebody who knows no better."""
+    token = _context.set(_context.get() | {name: mask(value) for name, value in keys.items()})
     try:
         yield
     finally:
@@ -24,9 +31,14 @@ def context(**keys: str) -> Iterator[None]:
 
 
 def configure() -> None:
-    """Make the root logger write JSON by Powertools' formatter; POWERTOOLS_LOG_LEVEL and _SERVICE_NAME set it up."""
+    """Make the root logger write JSON by Powertools' formatter, and every logger without personal data.
+
+    What Python itself would print, of warnings and of errors in threads, is logged, too. POWERTOOLS_LOG_LEVEL and
+    POWERTOOLS_SERVICE_NAME set it up.
+    """
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 - on Lambda only
 
+    install()
     root = logging.getLogger()
     handlers = root.handlers or [logging.StreamHandler()]
     for handler in handlers:
@@ -37,6 +49,18 @@ def configure() -> None:
     for talkative in ("botocore", "urllib3", "mangum"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     root.setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
+    logging.captureWarnings(capture=True)
+    threading.excepthook, sys.unraisablehook = _thread_failed, _not_raised
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit:
+        logger.error("a thread has failed", exc_info=failed.exc_value)
+
+
+def _not_raised(ignored: "sys.UnraisableHookArgs") -> None:
+    # Without the object, which Python names: its repr may hold anything, and asking for it may fail again.
+    logger.error("an error could not be raised: %s", ignored.err_msg or "in a destructor", exc_info=ignored.exc_value)
 
 
 def _add_context(record: logging.LogRecord) -> bool:

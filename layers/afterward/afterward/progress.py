@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from afterward.clock import Clock, SystemClock, Timer
 from afterward.effects import Batches
 from afterward.errors import BadEffects, Continue, Stopped, Unavailable, UsageError
+from afterward.pii import mask
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class Progress:
             raise ValueError(f"progress needs 0 <= done <= total, got done={done}, total={total}")
         with self._lock:
             self._done = max(self._done, done)
-            self._message = self._message if message is None else message[:MESSAGE_LIMIT]
+            # Masked before it is cut: half a value is one, too.
+            self._message = self._message if message is None else mask(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
             changes = {"progress": self._done, "total": total, "message": message and self._message}
             self._pending |= {name: value for name, value in changes.items() if value is not None}
             self._flush_when_due()

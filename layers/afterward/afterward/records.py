@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from afterward.clock import timestamp
 from afterward.envelope import Envelope, Link
 from afterward.job import Status
+from afterward.pii import mask
 
 if TYPE_CHECKING:
     from afterward.listing import Cursor, Page
@@ -36,6 +37,8 @@ KEEP_OPEN = (7 + 14) * 86_400 + KEEP_FINAL
 
 KEEP_RESERVED = 3_600
 """Seconds for which a record that was put before its message is kept, where nobody says that the message was sent."""
+
+_WORDS = ("message", "reason")
 
 SKEW = 5.0
 """Seconds that a lease outlives its invocation: clocks differ, and a second attempt must not run beside the first."""
@@ -129,7 +132,11 @@ class Record:
         return self.status is Status.RUNNING and self.lease > now
 
     def changed(self, now: float, **changes: Any) -> "Record":
-        """Return the next version of this record: the changes, a new nonce, the time, and the time to live."""
+        """Return the next version of this record: the changes, a new nonce, the time, and the time to live.
+
+        What it says in words holds no personal data, whoever has said it.
+        """
+        changes |= {name: mask(text) for name in _WORDS if (text := changes.get(name))}
         status = changes.get("status", self.status)
         expires = int(now) + (KEEP_FINAL if status.final else KEEP_OPEN)
         return dataclasses.replace(self, nonce=new_nonce(), updated=timestamp(now), expires=expires, **changes)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,13 @@ class Deployed:
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     """The API with the variables that template.yaml gives it."""
+    with deployment(monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
+    """The same for as long as a block lasts."""
     with mock_aws(), lambda_loop():
         dynamodb, sqs = Wire(client("dynamodb")), Wire(client("sqs"))
         create_table(dynamodb.client)

@@ -19,7 +19,7 @@ from destination import PublicGuard
 from fetch_external_data import LIMIT, fetch
 from outbound import Client, public_client
 from tests.support.resolver import TableResolver
-from tests.support.webserver import Behaviour, WebServer, answer, raw, web_server
+from tests.support.webserver import TOLD, Behaviour, WebServer, answer, raw, web_server
 
 Overrides = dict[Callable[..., Any], Callable[..., Any]]
 
@@ -84,32 +84,32 @@ FORBIDDEN = (
 )
 
 REFUSED = [
-    (answer(200, b"x", Content_Type="image/png"), "127.0.0.1 sends image/png; JSON, text and XML are taken"),
+    (answer(200, b"x", Content_Type="image/png"), f"{TOLD} sends image/png; JSON, text and XML are taken"),
     (
         answer(200, b"x", Content_Type="application/octet-stream"),
-        "127.0.0.1 sends application/octet-stream; JSON, text and XML are taken",
+        f"{TOLD} sends application/octet-stream; JSON, text and XML are taken",
     ),
     (
         answer(200, b"x", Content_Type="multipart/form-data; boundary=x"),
-        "127.0.0.1 sends multipart/form-data; JSON, text and XML are taken",
+        f"{TOLD} sends multipart/form-data; JSON, text and XML are taken",
     ),
-    (answer(200, b"x"), "127.0.0.1 does not say what type of data it sends"),
-    (answer(200, b"x", Content_Type="json"), "127.0.0.1 does not say what type of data it sends"),
-    (answer(200, b"x", Content_Type="text/"), "127.0.0.1 does not say what type of data it sends"),
-    (answer(204), "127.0.0.1 does not say what type of data it sends"),
-    (answer(304), "127.0.0.1 answered 304"),
-    (answer(400), "127.0.0.1 answered 400"),
-    (answer(401), "127.0.0.1 answered 401"),
-    (answer(404, b"<html>", Content_Type="text/html"), "127.0.0.1 answered 404"),
-    (answer(410), "127.0.0.1 answered 410"),
+    (answer(200, b"x"), f"{TOLD} does not say what type of data it sends"),
+    (answer(200, b"x", Content_Type="json"), f"{TOLD} does not say what type of data it sends"),
+    (answer(200, b"x", Content_Type="text/"), f"{TOLD} does not say what type of data it sends"),
+    (answer(204), f"{TOLD} does not say what type of data it sends"),
+    (answer(304), f"{TOLD} answered 304"),
+    (answer(400), f"{TOLD} answered 400"),
+    (answer(401), f"{TOLD} answered 401"),
+    (answer(404, b"<html>", Content_Type="text/html"), f"{TOLD} answered 404"),
+    (answer(410), f"{TOLD} answered 410"),
     (
         answer(302, Location="http://10.0.0.1/?token=secret"),
-        f"10.0.0.1 {FORBIDDEN}",
+        f"{TOLD} {FORBIDDEN}",
     ),
-    (answer(302, Location="/"), "127.0.0.1 would be redirect number 4, and 3 are followed"),
+    (answer(302, Location="/"), f"{TOLD} would be redirect number 4, and 3 are followed"),
     (
         answer(200, b"x", Content_Type="text/plain", Content_Encoding="br"),
-        "127.0.0.1 answers in a content coding that was not asked for",
+        f"{TOLD} answers in a content coding that was not asked for",
     ),
 ]
 
@@ -148,16 +148,16 @@ def test_json_must_be_json(body: bytes) -> None:
 
 
 TEMPORARY = [
-    (answer(408), "127.0.0.1 answered 408"),
-    (answer(425), "127.0.0.1 answered 425"),
-    (answer(429), "127.0.0.1 answered 429"),
-    (answer(500), "127.0.0.1 answered 500"),
-    (answer(503), "127.0.0.1 answered 503"),
-    (answer(599), "127.0.0.1 answered 599"),
-    (raw(b""), "127.0.0.1 gave no answer that could be understood"),
+    (answer(408), f"{TOLD} answered 408"),
+    (answer(425), f"{TOLD} answered 425"),
+    (answer(429), f"{TOLD} answered 429"),
+    (answer(500), f"{TOLD} answered 500"),
+    (answer(503), f"{TOLD} answered 503"),
+    (answer(599), f"{TOLD} answered 599"),
+    (raw(b""), f"{TOLD} gave no answer that could be understood"),
     (
         raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nhalf"),
-        "127.0.0.1 gave no answer that could be understood",
+        f"{TOLD} gave no answer that could be understood",
     ),
 ]
 
@@ -181,7 +181,7 @@ def test_a_server_that_is_not_there_is_tried_again(monkeypatch: pytest.MonkeyPat
     with web_server() as server:
         pass
     record, _ = run_job(server, monkeypatch)
-    assert (record.status, record.attempt, record.reason) == (Status.FAILED, 5, "127.0.0.1 does not take connections")
+    assert (record.status, record.attempt, record.reason) == (Status.FAILED, 5, f"{TOLD} does not take connections")
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("600", 600), ("86400", 3_600), ("1", 5), ("soon", 5)])

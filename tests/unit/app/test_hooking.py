@@ -31,7 +31,7 @@ from outbound import Client, public_client
 from send_webhook import content, keys_of, secret_arn, signing_keys
 from tests.support.postmaster import client_context, server_context
 from tests.support.resolver import TableResolver
-from tests.support.webserver import Behaviour, Request, WebServer, answer, raw, web_server
+from tests.support.webserver import TOLD, Behaviour, Request, WebServer, answer, raw, web_server
 
 SECRET = base64.b64encode(bytes(range(48))).decode()
 OTHER = "whsec_" + base64.b64encode(b"another key of thirty-two bytes!").decode()
@@ -181,7 +181,7 @@ def test_gone_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
     """410 fails the job at once: the receiver wants no more."""
     record, requests = send(answer(410), monkeypatch, "completed")
     assert (record.status, record.attempt, len(requests)) == (Status.FAILED, 1, 1)
-    assert record.reason == "127.0.0.1 answered 410: it wants no more webhooks"
+    assert record.reason == f"{TOLD} answered 410: it wants no more webhooks"
 
 
 SCHEDULE = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
@@ -195,7 +195,7 @@ def test_anything_else_is_tried_by_the_schedule(status: int, monkeypatch: pytest
         record = hook.send("completed")
         requests = server.requests
     assert (record.status, record.attempt) == (Status.FAILED, 10)
-    assert record.reason == f"127.0.0.1 answered {status}"
+    assert record.reason == f"{TOLD} answered {status}"
     times = [int(request.headers["webhook-timestamp"]) for request in requests]
     waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     # The clock of tests takes all of the jitter, a twentieth; messages come back at whole seconds.
@@ -224,7 +224,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(monkeypatch: pytest.MonkeyP
         hook = Hook(server, monkeypatch)
     record = hook.send("completed")
     assert (record.status, record.attempt) == (Status.FAILED, 10)
-    assert record.reason == "127.0.0.1 does not take connections"
+    assert record.reason == f"{TOLD} does not take connections"
 
 
 def test_a_receiver_that_does_not_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_a_certificate_that_is_not_trusted_gets_nothing(monkeypatch: pytest.Monk
         record = Hook(server, monkeypatch).send("completed")
         assert server.requests == []
     assert (record.status, record.attempt) == (Status.FAILED, 10)
-    assert record.reason == "127.0.0.1 has no certificate that can be trusted"
+    assert record.reason == f"{TOLD} has no certificate that can be trusted"
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/x?token=secret", "http://0x7f.1/", "http://localhost/"])

@@ -1,5 +1,6 @@
 """The line that each request leaves in the log."""
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException
 
 from afterward import log
 from afterward.background import RequestLog
+from tests.support.logs import configured
 from tests.unit.web.conftest import Site
 
 routes = APIRouter(prefix="/v1")
@@ -93,18 +95,12 @@ def test_elsewhere_there_is_no_id(logged: Site, caplog: pytest.LogCaptureFixture
     assert not hasattr(line(caplog), "request_id")
 
 
-def test_lines_are_json_on_lambda(logged: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_json_on_lambda(logged: Site) -> None:
     """As Powertools writes it, the line has its keys beside its message."""
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    root.handlers = [handler := logging.StreamHandler()]
-    try:
-        log.configure()
+    output = io.StringIO()
+    with configured(output):
         logged.gateway.get("/api/v1/mails/ada@example.com")
-    finally:
-        handler.close()
-        root.handlers, root.level = before
-    *_, last = capsys.readouterr().err.splitlines()
+    *_, last = output.getvalue().splitlines()
     said = json.loads(last)
     assert {name: said[name] for name in ("level", "message", "method", "route", "status", "request_id")} == {
         "level": "INFO",
