@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from afterward.pii import mask
 from local.account import ACCOUNT
 from local.server import Headers, Receive, Scope, Send, body_of, respond
 
@@ -74,7 +75,8 @@ class Gateway:
             send, response.status, [*response.headers, (b"apigw-requestid", request_id.encode())], response.body
         )
         milliseconds = (time.perf_counter() - began) * 1000
-        self._log.note("http", f"{response.status} {scope['method']} {scope['path']} {milliseconds:.0f} ms")
+        # By itself, since a number that stands behind a path could pass for a part of what it ends with.
+        self._log.note("http", f"{response.status} {scope['method']} {mask(scope['path'])} {milliseconds:.0f} ms")
 
     async def _answer(self, scope: Scope, body: bytes, request_id: str) -> Response:
         for route in self._routes:

@@ -1,6 +1,7 @@
 """`@task`: what may be asked for, by name and typed signature, apart from how it is done."""
 
 import copy
+import hashlib
 import inspect
 import math
 import re
@@ -12,6 +13,7 @@ from afterward.codec import Codec, travelling_signature
 from afterward.depends import injected, needs_of
 from afterward.errors import BadMessage, NewerMessage, UsageError
 from afterward.job import checked_id
+from afterward.pii import find
 from afterward.queues import GROUP
 from afterward.retry import Backoff, Delays
 
@@ -86,7 +88,7 @@ class Task(Generic[P]):
         `id`: the job's id, chosen by the caller; in use is `errors.IdTaken`. `key`: the same key names the same job, so
         a repeat adds nothing. `delay`: seconds before it may run, in a chain from the end of the job before.
         `even_if_failed`: runs although an earlier job of the chain failed. `fairness`: the SQS message group, instead
-        of the owner.
+        of the owner; of one that is personal data, its digest.
         """
         if id is not None and key is not None:
             raise UsageError(f"task {self.name}: give id= or key=, not both")
@@ -99,7 +101,8 @@ class Task(Generic[P]):
         if id is not None:
             checked_id(id)
         chosen = copy.copy(self)
-        chosen.call_options = Options(id=id, delay=delay, key=key, even_if_failed=even_if_failed, fairness=fairness)
+        group = _impersonal(fairness)
+        chosen.call_options = Options(id=id, delay=delay, key=key, even_if_failed=even_if_failed, fairness=group)
         return chosen
 
     def worker(self, implementation: Body[P] | None = None, /) -> "Worker":
@@ -203,6 +206,11 @@ def task(  # noqa: PLR0913 - every one a keyword with a default
     if max_attempts < 1 or version < 1:
         raise UsageError(f"a task needs max_attempts and version from 1 up, got {max_attempts} and {version}")
     return declare if declaration is None else declare(declaration)
+
+
+def _impersonal(group: str) -> str:
+    """Return what tells nobody's data and is the same for the same group, which is all that a queue asks of it."""
+    return hashlib.sha256(group.encode()).hexdigest()[:32] if find(group) else group
 
 
 def _register(declared: Task[...], aliases: tuple[str, ...]) -> None:

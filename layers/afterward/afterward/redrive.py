@@ -23,7 +23,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import import_module
@@ -37,6 +37,7 @@ from afterward.declaration import REGISTRY
 from afterward.errors import CannotSteer, SettingError, Unavailable, UsageError
 from afterward.job import Status
 from afterward.letters import UNREADABLE, Letter, Unread, insist, keys, letters
+from afterward.pii import mask
 from afterward.records import Record
 
 NEVER, ALWAYS = "", "~"
@@ -198,6 +199,7 @@ class Report:
     counts: Counter[tuple[Came, str]] = field(default_factory=Counter)
 
     def tell(self, outcome: Outcome) -> None:
+        outcome = _masked(outcome)
         grouped = outcome.came in {Came.QUEUED, Came.WOULD}
         self.counts[outcome.came, "" if grouped else outcome.why] += 1
         if self.verbose or outcome.came is not Came.SKIPPED:
@@ -226,6 +228,13 @@ class Report:
 
     def _print(self, told: str | dict[str, Any]) -> None:
         print(told if isinstance(told, str) else json.dumps(told), file=self.out, flush=True)
+
+
+def _masked(outcome: Outcome) -> Outcome:
+    """Leave the ids, by which a job is found again; letters of earlier versions may quote anything in their reasons."""
+    letter = outcome.letter
+    told = letter and replace(letter, task=mask(letter.task), reason=mask(letter.reason), error=mask(letter.error))
+    return replace(outcome, why=mask(outcome.why), letter=told)
 
 
 def _object(outcome: Outcome) -> dict[str, Any]:
