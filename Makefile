@@ -20,9 +20,10 @@ receive: setup  ## Give JSON to whoever asks and print the webhooks that come in
 redrive: setup  ## Run failed jobs of `make run` again, or with ARGS="--stack NAME" those of a deployed stack (ARGS=--help tells more)
 	@PYTHONPATH=layers/afterward:layers/catalog $(PY) -m $(if $(findstring --stack,$(ARGS)),afterward,local).redrive $(ARGS)
 
-# One worker more than cores, since many tests wait for processes of the local cloud.
+# One worker more than cores, since many tests wait for processes of the local cloud; and files in their order, since those
+# that wait longest have few tests and would come last.
 test: setup  ## Run the tests (ARGS= goes to pytest)
-	@$(PY) -m pytest -n "$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))" --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n "$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))" --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## Check format and style
 	$(PY) -m ruff format --check .
