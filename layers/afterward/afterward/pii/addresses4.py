@@ -24,6 +24,8 @@ _FILLERS = words(
 _MOVES = words(
     "upgraded upgrade upgrading downgrade downgraded downgrading bump bumped bumps bumping",
 )
+_OTHERS = re.compile(r"\bv[0-9]{1,4}(?:\.[0-9]{1,6}){1,3}[ \t]{1,4}\Z")
+"""A version that stands before the address, and has its `v` to itself."""
 _LOW = re.compile(r"[0-9](?:\.[0-9]{1,2}){3}\Z")
 
 
@@ -36,15 +38,18 @@ def scan(text: str) -> Iterator[Span]:
 
 def _is_version(text: str, match: re.Match[str]) -> bool:
     start = match.start()
+    sign = text[start - 1 : start]
     if match.group().startswith("0.") and match.group() != "0.0.0.0":  # noqa: S104 - RFC 1122: only itself
         return True
-    if text[start - 1 : start] == "/" and _is_product(text, match):
+    if (sign == "/" and _is_product(text, match)) or (sign == "@" and _LOW.match(match.group())):
         return True
-    if text[start - 1 : start] == "@" and _LOW.match(match.group()):
-        return True
-    if text[start - 1 : start] in {"§", "#"} or named_before(text, start, _VERSIONS, _FILLERS):
-        return True
-    if text.startswith(" (version", match.end()):
+    if _OTHERS.search(text, max(0, start - 36), start):
+        return False
+    if (
+        sign in {"§", "#"}
+        or named_before(text, start, _VERSIONS, _FILLERS)
+        or text.startswith(" (version", match.end())
+    ):
         return True
     return not _MOVES.isdisjoint(word for word, _ in zip(before(text, start), range(4), strict=False))
 
