@@ -543,6 +543,14 @@ def test_json_lines_have_everything(stores: Backend) -> None:
     assert last == {"summary": [{"outcome": "queued", "why": "", "jobs": 1}], "unreadable": 0, "ended": ""}
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_reasons_of_earlier_versions_are_masked(memory: Backend, options: tuple[str, ...]) -> None:
+    """What was archived before reasons were masked is so when it is printed; the id is as it has to be given."""
+    letter(memory, envelope(job_id="378-05-1121"), reason="no mailbox for ada@example.com")
+    told = "\n".join(Ran(memory, "--dry-run", *options).lines)
+    assert ("no mailbox for [EMAIL]" in told, "ada@" in told, "378-05-1121" in told) == (True, False, True)
+
+
 def test_a_reason_cannot_steer_the_terminal(memory: Backend) -> None:
     """It may quote what a user sent: control characters are shown as such, and it is one short line."""
     letter(memory, envelope(), reason=f"\x1b[2J\nlong \u202e{'x' * 200}", error="")

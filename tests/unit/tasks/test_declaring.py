@@ -1,6 +1,7 @@
 """`@task`: what can be declared, what cannot, and what the refusal says."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -158,6 +159,16 @@ def test_options_hold_for_one_call_only(written: Written) -> None:
     once = greet.options(delay=5, even_if_failed=True, fairness="vip")
     assert (once.call_options.delay, once.call_options.fairness, once.name) == (5, "vip", "greet")
     assert greet.call_options.delay == 0
+
+
+def test_a_group_names_nobody(written: Written) -> None:
+    """Whoever is treated fairly by an address is so by its digest, the same in each call; other groups stay."""
+    greet = written("@task\ndef greet() -> None: ...").greet
+    names = ("ada", "ada", "bob")
+    ada, again, bob = (greet.options(fairness=f"{name}@example.com").call_options.fairness for name in names)
+    assert ada == again != bob
+    assert re.fullmatch("[0-9a-f]{32}", ada)
+    assert greet.options(fairness="tenant-7").call_options.fairness == "tenant-7"
 
 
 def test_a_plain_function_is_no_declaration() -> None:
