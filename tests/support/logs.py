@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
 from afterward import log
 from afterward.pii.logs import uninstall
 
@@ -19,7 +21,7 @@ def configured(stream: TextIO) -> Iterator[None]:
     """Write the logs of all packages there, set up by `log.configure()`; everything is as it was at the end."""
     root = logging.getLogger()
     handlers, level, levels = root.handlers, root.level, {name: logging.getLogger(name).level for name in _TALKATIVE}
-    hooks = threading.excepthook, sys.unraisablehook
+    hooks, serialize = (threading.excepthook, sys.unraisablehook), LambdaPowertoolsFormatter.serialize
     root.handlers = [handler := logging.StreamHandler(stream)]
     try:
         with warnings.catch_warnings():
@@ -29,6 +31,7 @@ def configured(stream: TextIO) -> Iterator[None]:
     finally:
         handler.close()
         threading.excepthook, sys.unraisablehook = hooks
+        LambdaPowertoolsFormatter.serialize = serialize  # type: ignore[method-assign]
         logging.captureWarnings(capture=False)
         uninstall()
         root.handlers, root.level = handlers, level

@@ -11,9 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
-from afterward.pii import mask
+from afterward.pii import mask, sanitised
 from afterward.pii.logs import install
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ def configure() -> None:
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: PLC0415 - on Lambda only
 
     install()
+    LambdaPowertoolsFormatter.serialize = _serialized  # type: ignore[method-assign]  # for every formatter there is
     root = logging.getLogger()
     handlers = root.handlers or [logging.StreamHandler()]
     for handler in handlers:
@@ -51,6 +56,12 @@ def configure() -> None:
     root.setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
     logging.captureWarnings(capture=True)
     threading.excepthook, sys.unraisablehook = _thread_failed, _not_raised
+
+
+def _serialized(self: "LambdaPowertoolsFormatter", log: Any) -> str:
+    """Write a line without personal data in the keys that a formatter keeps (`append_keys`): no record has them."""
+    line: str = self.json_serializer(sanitised(log))
+    return line
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:

@@ -306,6 +306,7 @@ def test_the_search_finds_a_leak() -> None:
         with configured(stream):
             if stream is bare:
                 uninstall()
+                logging.getLogger().handlers[0].setFormatter(logging.Formatter())
             logging.getLogger("any").warning("mail to %s", ALL)
             warnings.warn(ALL, RuntimeWarning, stacklevel=1)
     assert (told(masked.getvalue()), told(bare.getvalue())) == ([], [value.text for value in VALUES])

@@ -142,6 +142,17 @@ def test_powertools_own_logger(output: io.StringIO) -> None:
     ]
 
 
+def test_keys_that_powertools_keeps(output: io.StringIO) -> None:
+    """They stand in no record, but in each line that follows."""
+    logger = Logger(service="kept", stream=output, owner=ADA)
+    logger.append_keys(customer={"mail": ADA}, ids=["378-05-1121"])
+    with configured(io.StringIO()):
+        logger.info("done")
+    line = json.loads(output.getvalue())
+    assert (line["owner"], line["customer"], line["ids"]) == ("[EMAIL]", {"mail": "[EMAIL]"}, ["[US_SSN]"])
+    assert (line["message"], line["service"]) == ("done", "kept")
+
+
 def test_on_lambda_every_line_is_masked(output: io.StringIO) -> None:
     """`configure` sees to it, and what is logged for a job is masked with the rest."""
     uninstall()
