@@ -42,7 +42,7 @@ def accepted(response: httpx.Response) -> str:
     return str(body["task_id"])
 
 
-def final(http: httpx.Client, job: str, within: float = 15) -> dict[str, Any]:
+def final(http: httpx.Client, job: str, within: float = 45) -> dict[str, Any]:
     """Wait until a job is final, and return all that is known of it."""
 
     def look() -> dict[str, Any] | None:

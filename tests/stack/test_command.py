@@ -102,7 +102,7 @@ def test_children_end_with_a_killed_parent(app: Path) -> None:
         assert httpx.get(run.ready() + "/open").status_code == 200
         children = run.children()
         run.process.kill()
-        eventually(lambda: not alive(children), within=5)
+        eventually(lambda: not alive(children), within=20)
 
 
 def test_it_says_what_to_try(app: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def eventually(look: Callable[[], Result], within: float = 15) -> Result:
+def eventually(look: Callable[[], Result], within: float = 45) -> Result:
     """Give what `look` finds, which has so many seconds to become something."""
     end = time.monotonic() + within
     while not (found := look()):
