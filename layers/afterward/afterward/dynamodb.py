@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
@@ -407,9 +407,6 @@ def _update(old: Record, new: Record) -> Item:
         "ExpressionAttributeValues": {":old": {"S": old.nonce}, ":was": before["attempt"]}
         | {f":{name}": after[name] for name in put},
     }
-
-
-T = TypeVar("T")
 
 
 def _listing(name: str, owner: str, cursor: Cursor | None, shard: int) -> Item:

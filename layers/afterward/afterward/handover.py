@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Container, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from afterward.backend import Backend
 from afterward.chains import jobs_of
@@ -34,8 +34,6 @@ STEP = 200
 
 RECORDS = 100
 """Records that are read or written at once: what one request to DynamoDB takes."""
-
-T = TypeVar("T")
 
 
 def hand_over(backend: Backend, envelope: Envelope, record: Record, *, again: bool = False) -> None:
