@@ -333,7 +333,7 @@ def messages(cloud: Cloud) -> int:
 def short_steps(monkeypatch: pytest.MonkeyPatch) -> int:
     """Steps of so many messages, and of ten records: moto copies the table for each transaction."""
     monkeypatch.setattr(handover, "STEP", 10)
-    monkeypatch.setattr(handover, "RECORDS", 10)
+    monkeypatch.setattr(handover, "TOGETHER", 10)
     return 10
 
 

@@ -22,7 +22,7 @@ from afterward.envelope import Entry, Envelope, Link, members_of
 from afterward.errors import BadMessage, NewerMessage
 from afterward.job import Status
 from afterward.parcel import pack_all
-from afterward.records import Break, Held, Joined, Record, Seat, failed, in_steps, new_nonce, queued
+from afterward.records import TOGETHER, Break, Held, Joined, Record, Seat, failed, in_steps, new_nonce, queued
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,6 @@ WIDTH = 64
 
 STEP = 200
 """Messages between two notes of how many are sent: those that a hand-over which was cut off may send twice."""
-
-RECORDS = 100
-"""Records that are read or written at once: what one request to DynamoDB takes."""
 
 
 def hand_over(backend: Backend, envelope: Envelope, record: Record, *, again: bool = False) -> None:
@@ -73,7 +70,7 @@ def _put(backend: Backend, envelope: Envelope, links: Sequence[Link], *, again: 
     from afterward.declaration import REGISTRY  # noqa: PLC0415 - declaration imports the worker, which imports this
 
     now = backend.clock.now()
-    for some in in_steps([link for link in links if link.task in REGISTRY], RECORDS):
+    for some in in_steps([link for link in links if link.task in REGISTRY], TOGETHER):
         stands = backend.records.get_all(envelope.owner, [link.id for link in some]) if again else {}
         missing = [link for link in some if link.id not in stands]
         made = [
@@ -90,7 +87,7 @@ def _lost(backend: Backend, envelope: Envelope, record: Record) -> Break:
     logger.error("what the job has added is gone from S3, so its %d children have failed", size)
     reason = f"what job {record.id} has added to its chain is gone from S3"
     links = [Link(id=child_id(record, number), task=record.task, arguments={}) for number in range(size)]
-    for some in in_steps(links, RECORDS):
+    for some in in_steps(links, TOGETHER):
         fresh = [queued(envelope, link, limit=1, shards=backend.shards, now=now) for link in some]
         backend.records.add_all([one.changed(now, **failed(reason) | {"owes": ""}) for one in fresh])
     return Break(links[0].id, Status.FAILED)
@@ -131,7 +128,7 @@ def _go_on(backend: Backend, envelope: Envelope, record: Record, broken: Break, 
         following = envelope.successors(index, broken_by=broken.id, broken_as=broken.how, now=now)
         if following:
             break
-    for some in in_steps(never, RECORDS):
+    for some in in_steps(never, TOGETHER):
         _cancel_all(backend, envelope, some, broken.id)
     if following:
         _send(backend, record, following, again=again)

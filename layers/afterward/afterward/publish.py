@@ -19,7 +19,7 @@ from afterward.envelope import Envelope, Link, entries, link_fields
 from afterward.errors import AfterwardError, IdTaken, Unavailable
 from afterward.parcel import pack_all
 from afterward.patience import patiently
-from afterward.records import KEEP_RESERVED, Held, Record, Swap, in_steps, link_id, queued
+from afterward.records import KEEP_RESERVED, TOGETHER, Held, Record, Swap, in_steps, link_id, queued
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 CONFIRMING = 3.0
 """Seconds for which a request tries to keep the records whose messages it has sent; a gateway gives it 30."""
-
-TOGETHER = 100
-"""Records that are reserved and confirmed at once: what one transaction of DynamoDB takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,10 @@ class Record:
         return dataclasses.replace(self, nonce=new_nonce(), updated=timestamp(now), expires=expires, **changes)
 
 
+TOGETHER = 100
+"""Records that are read or written at once: what one request to DynamoDB takes."""
+
+
 def in_steps(every: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     """Yield so many at a time: what one request takes."""
     return (every[start : start + most] for start in range(0, len(every), most))
