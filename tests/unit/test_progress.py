@@ -154,6 +154,36 @@ def test_a_long_message_is_cut(progress: Progress, sink: Sink) -> None:
     assert sink.writes[0]["message"] == "x" * MESSAGE_LIMIT
 
 
+def test_a_message_leaves_without_personal_data(progress: Progress, sink: Sink) -> None:
+    """Wherever it leaves: at once, by the timer, with the end, and to whoever reads what was reported last."""
+    for number in range(1, 4):
+        progress.report(number, message=f"mail {number} to anna@example.com")
+        sink.clock.advance(0.6)
+    assert [write["message"] for write in sink.writes] == ["mail 1 to [EMAIL]", "mail 2 to [EMAIL]"]
+    assert progress.message == "mail 3 to [EMAIL]"
+    assert progress.pending() == {"progress": 3, "message": "mail 3 to [EMAIL]"}
+
+
+def test_a_message_is_masked_before_it_is_cut(progress: Progress, sink: Sink) -> None:
+    """Half an address is personal data that no rule finds, also where the first write of it is refused."""
+    room = "x" * (MESSAGE_LIMIT - 6) + " "
+    sink.error = Unavailable("throttled")
+    progress.report(1, message=f"{room}anna@example.com")
+    sink.error = None
+    progress.checkpoint("state")
+    assert sink.writes[0]["message"] == progress.message == f"{room}[EMAI"
+
+
+@pytest.mark.parametrize("message", [b"bytes", 1, ["text"]])
+def test_a_message_is_text(progress: Progress, sink: Sink, message: Any) -> None:
+    """The task learns it where it reports, and not the timer later."""
+    progress.report(1)
+    with pytest.raises(TypeError, match="a progress message is text"):
+        progress.report(2, message=message)
+    sink.clock.advance(1)
+    assert progress.pending() == {}
+
+
 def test_a_cancelled_job_stops_at_its_next_report(progress: Progress, sink: Sink) -> None:
     """By an exception that `except Exception` does not catch."""
     sink.error = Stopped("cancelled")

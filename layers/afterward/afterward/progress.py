@@ -83,7 +83,7 @@ class Progress:
     @property
     def message(self) -> str | None:
         """What this attempt reported last; None where it reported no message."""
-        return self._message
+        return self._message and _masked(self._message)
 
     @property
     def stalled(self) -> bool:
@@ -112,11 +112,12 @@ class Progress:
         done, total = operator.index(done), None if total is None else operator.index(total)
         if done < 0 or (total is not None and (total < 0 or done > total)):
             raise ValueError(f"progress needs 0 <= done <= total, got done={done}, total={total}")
+        if message is not None and not isinstance(message, str):
+            raise TypeError(f"a progress message is text, got {type(message).__name__}")
         with self._lock:
             self._done = max(self._done, done)
-            # Masked before it is cut: half a value is one, too.
-            self._message = self._message if message is None else mask(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
-            changes = {"progress": self._done, "total": total, "message": message and self._message}
+            self._message = self._message if message is None else message  # masked where it leaves: most never do
+            changes = {"progress": self._done, "total": total, "message": message}
             self._pending |= {name: value for name, value in changes.items() if value is not None}
             self._flush_when_due()
 
@@ -152,7 +153,7 @@ class Progress:
                 self._timer.cancel()
             self._write = _closed
             pending, self._pending = self._pending, {}
-            return pending
+            return _outgoing(pending)
 
     def _counted(self, items: Iterator[T], track: int, total: int | None) -> Iterator[T]:
         self._tracking += 1
@@ -222,7 +223,7 @@ class Progress:
         self._written_at = self._clock.now()
         changes, self._pending = self._pending, {}
         try:
-            self._write(changes)
+            self._write(_outgoing(changes))
         except (Unavailable, BadEffects):
             self._pending = changes | self._pending
             raise
@@ -250,6 +251,15 @@ def _text(state: Any, tracks: list[int]) -> str:
 
 def _mark(text: str) -> str:
     return f"{zlib.crc32(text.encode()):x}"
+
+
+def _outgoing(changes: dict[str, Any]) -> dict[str, Any]:
+    return changes | {"message": _masked(changes["message"])} if "message" in changes else changes
+
+
+def _masked(message: str) -> str:
+    # Before it is cut: half a value is one, too.
+    return mask(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
 
 
 def _closed(_changes: dict[str, Any]) -> None:
