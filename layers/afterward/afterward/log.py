@@ -13,13 +13,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from afterward.pii import mask, sanitised
+from afterward.pii import find, mask, sanitised
 from afterward.pii.logs import install
+from afterward.pii.values import LENGTH
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 logger = logging.getLogger(__name__)
+
+_USUAL = frozenset({"level", "location", "message", "timestamp", "service"})
+"""What the formatter itself keeps."""
 
 _context: ContextVar[dict[str, str]] = ContextVar("afterward_log_context", default={})  # noqa: B039 - never changed in place
 
@@ -59,8 +63,17 @@ def configure() -> None:
 
 
 def _serialized(self: "LambdaPowertoolsFormatter", log: Any) -> str:
-    """Write a line without personal data in the keys that a formatter keeps (`append_keys`): no record has them."""
-    line: str = self.json_serializer(sanitised(log))
+    """Write a line without personal data, also in what no record has had: keys that are kept, what a filter has added.
+
+    Most lines hold nothing, which the whole line shows in a fraction of the time that its fields take one by one.
+    """
+    kept = {*self.get_current_keys(), *self.thread_safe_get_current_keys()} - _USUAL
+    line: str
+    if kept.isdisjoint(log):
+        line = self.json_serializer(log)
+        if len(line) <= LENGTH and not find(line):
+            return line
+    line = self.json_serializer(sanitised(log))
     return line
 
 

@@ -153,6 +153,47 @@ def test_keys_that_powertools_keeps(output: io.StringIO) -> None:
     assert (line["message"], line["service"]) == ("done", "kept")
 
 
+@pytest.mark.parametrize("keep", ["append_keys", "thread_safe_append_keys"])
+def test_a_kept_key_is_masked_by_itself(output: io.StringIO, keep: str) -> None:
+    """Its name does not excuse it, whether all threads' lines have it or those of one."""
+    logger = Logger(service=f"kept by {keep}", stream=output)
+    getattr(logger, keep)(order="4111111111111111")
+    try:
+        with configured(io.StringIO()):
+            logger.info("done")
+    finally:
+        logger.thread_safe_clear_keys()
+    assert json.loads(output.getvalue())["order"] == "[CREDIT_CARD]"
+
+
+def test_what_the_record_did_not_have_on_lambda(output: io.StringIO) -> None:
+    """What a filter adds, names of fields, escaped JSON, records that somebody else has made."""
+
+    def add(record: logging.LogRecord) -> bool:
+        record.__dict__["owner"] = {"mail": ADA}
+        return True
+
+    logger = logging.getLogger("added")
+    logger.addFilter(add)
+    try:
+        with configured(output):
+            logger.info("done", extra={ADA: 1})
+            logger.info('{"fetched": "https:\\/\\/hooks.slack.com\\/services\\/T0\\/B0\\/x"}')
+            logging.getLogger().handle(logging.makeLogRecord({"msg": "mail to %s", "args": (ADA,), "levelno": 20}))
+    finally:
+        logger.removeFilter(add)
+    first, second, third = (json.loads(line) for line in output.getvalue().splitlines())
+    assert (first["owner"], first["[EMAIL]"]) == ({"mail": "[EMAIL]"}, 1)
+    assert (second["message"], third["message"]) == ({"fetched": "[URL]"}, "mail to [EMAIL]")
+
+
+def test_a_line_on_lambda_has_a_length(output: io.StringIO) -> None:
+    """An error that quotes a whole file fits no log."""
+    with configured(output):
+        logging.getLogger("any").error("it failed", exc_info=ValueError("x" * 1_000_000))
+    assert "characters more" in json.loads(output.getvalue())["exception"]
+
+
 def test_on_lambda_every_line_is_masked(output: io.StringIO) -> None:
     """`configure` sees to it, and what is logged for a job is masked with the rest."""
     uninstall()
