@@ -13,12 +13,11 @@ from afterward.pii.finder import find
 from afterward.pii.finding import Finding, Kind
 from afterward.pii.masking import mask
 from afterward.pii.policy import Policy
+from afterward.pii.tokens import BLOCK, BLOCK_END
 
 WINDOW = 64 * 1024
 _CONTEXT = 256
 _AHEAD = 8 * 1024
-_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _BODY = re.compile(r"[\s>|\"'+]*(?:[A-Za-z0-9+/=]*|[A-Za-z\-]{2,20}: .{0,80})(?:\\[nr]|[\s\"',+])*")
 """A line of a key, or one of its headers."""
 
@@ -98,7 +97,7 @@ class Lines:
         return masked
 
     def _replaced(self, text: str, found: list[Finding], end: int) -> str:
-        if self._in_block or _BEGIN.search(text, self._context):
+        if self._in_block or BLOCK.search(text, self._context):
             return self._block(text)
         parts, position = [], self._context
         for one in found:
@@ -116,7 +115,7 @@ class Lines:
         return "".join(parts)
 
     def _outside(self, new: str) -> tuple[str, str]:
-        begin = _BEGIN.search(new)
+        begin = BLOCK.search(new)
         if begin is None:
             return mask(new, self.policy), ""
         self._in_block = True
@@ -126,7 +125,7 @@ class Lines:
 
     def _inside(self, new: str) -> tuple[str, str]:
         """Leave the key at its end, or where something else goes on: what begins may have been cut off."""
-        end = _END.search(new)
+        end = BLOCK_END.search(new)
         self._in_block = end is None and _BODY.fullmatch(new) is not None
         if end:
             return "", new[end.end() :]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from afterward.pii.finding import Kind, Span
 from afterward.pii.words import words
 
-_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_BLOCK_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+BLOCK_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _BLOCK_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.\-]|\\[nr])*")
 
 _SHAPES = re.compile(
@@ -106,10 +106,10 @@ def _first_and_longest(span: tuple[int, int]) -> tuple[int, int]:
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     closed, end = True, 0
-    for begin in _BLOCK.finditer(text):
+    for begin in BLOCK.finditer(text):
         if begin.start() < end:
             continue
-        close = _BLOCK_END.search(text, begin.end()) if closed else None
+        close = BLOCK_END.search(text, begin.end()) if closed else None
         closed = close is not None
         body = _BLOCK_BODY.match(text, begin.end())
         end = close.end() if close else body.end() if body else begin.end()
