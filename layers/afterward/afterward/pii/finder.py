@@ -11,16 +11,13 @@ from functools import cache
 from importlib import import_module
 
 from afterward.pii.finding import Finding, Span
-from afterward.pii.folding import ACCOUNT, classes, end_of, fold
+from afterward.pii.folding import ACCOUNT, FIRST_DIGIT, NEXT_DIGIT, classes, end_of, fold
 
 Scanner = Callable[[str], Iterable[Span]]
 
 PASSES = 3
 
-_DIGITS = re.compile(
-    r"[0-9](?<![A-Za-z0-9_][0-9])(?=[0-9 ./()\-]{6})(?!(?<=2)0[0-9]{2}-[01][0-9]-[0-3][0-9])"
-    r"(?:(?: ?[./()\-]{1,2} ?| {1,2})?[0-9]){6}(?![A-DF-WYZa-df-wyz_])",
-)
+_DIGITS = re.compile(rf"{FIRST_DIGIT}{NEXT_DIGIT}{{6}}(?![A-DF-WYZa-df-wyz_])")
 _QUAD = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _GROUPS = re.compile(r":[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:")
 _UNDERSCORED = re.compile(r"_(?<=[0-9]{4}_)[0-9]{4,6}_")

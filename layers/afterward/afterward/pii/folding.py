@@ -94,6 +94,12 @@ def _folded(text: str) -> tuple[str, Sequence[int]]:
     return _WIDTHLESS.sub("", text).translate(_TABLE), kept
 
 
+FIRST_DIGIT = r"[0-9](?<![A-Za-z0-9_][0-9])(?=[0-9 ./()\-]{6})(?!(?<=2)0[0-9]{2}-[01][0-9]-[0-3][0-9])"
+"""Where a run of digits begins: behind no letter or digit, and not with a date (2026-11-22)."""
+
+NEXT_DIGIT = r"(?:(?: ?[./()\-]{1,2} ?| {1,2})?[0-9])"
+"""Another digit of a run, with what may stand between it and the one before."""
+
 ACCOUNT = re.compile(rb"aa(?<![a0]..) ?00")
 """How an international account number begins, among `classes`."""
 _CLASSES = bytes.maketrans(

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 
 from afterward.pii.finding import Kind, Span
+from afterward.pii.folding import NEXT_DIGIT
 from afterward.pii.tables import CALLING_CODES
 
-_NUMBER = re.compile(r"(?:\+|%2[Bb])(?:[ ]|%20)?\(?[1-9](?:(?: ?[./()\-]{1,2} ?| {1,2})?[0-9]){6,20}")
+_NUMBER = re.compile(rf"(?:\+|%2[Bb])(?:[ ]|%20)?\(?[1-9]{NEXT_DIGIT}{{6,20}}")
 _BEFORE = re.compile(r"[0-9A-Za-z_+]\Z")
 _DECIMAL = re.compile(r"\+[0-9]+\.[0-9]{1,8}\Z|\+(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]")
 _PLACE = re.compile(r"\+[0-9]{2}\.[0-9]+[+\-][0-9]{2,3}(?:\.|\Z)")

@@ -12,13 +12,10 @@ from itertools import pairwise
 
 from afterward.pii import cards, phones
 from afterward.pii.finding import Kind, Span
+from afterward.pii.folding import FIRST_DIGIT, NEXT_DIGIT
 from afterward.pii.words import FILLERS, after, named_before, words
 
-_RUN = re.compile(
-    r"[0-9](?<![A-Za-z0-9_][0-9])(?=[0-9 ./()\-]{6})(?!(?<=2)0[0-9]{2}-[01][0-9]-[0-3][0-9])"
-    r"(?:(?: ?[./()\-]{1,2} ?| {1,2})?[0-9]){6,}+",
-)
-"""A run begins where no letter or digit stands before it, and not with a date (2026-11-22)."""
+_RUN = re.compile(rf"{FIRST_DIGIT}{NEXT_DIGIT}{{6,}}+")
 _GROUP = re.compile(r"[0-9]+")
 _LENGTHS = "0123456789abcdefghij"
 _CARD = re.compile(r"(?=(4444[123]?|465|464|4333|556|644|(?<!4)444(?!4)|[c-j]))")
