@@ -13,6 +13,7 @@ from itertools import pairwise
 from afterward.pii import cards, phones
 from afterward.pii.finding import Kind, Span
 from afterward.pii.folding import FIRST_DIGIT, NEXT_DIGIT
+from afterward.pii.international import EXTENSION
 from afterward.pii.words import FILLERS, after, named_before, words
 
 _RUN = re.compile(rf"{FIRST_DIGIT}{NEXT_DIGIT}{{6,}}+")
@@ -79,7 +80,7 @@ class Run:
             first = 1
             while first < last and _GLUE.fullmatch(self.text, groups[first - 1][1], groups[first][0]):
                 first += 1
-        if _is_letter(self.text[self.end : self.end + 1]) and not phones.EXTENSION.match(self.text, self.end):
+        if _is_letter(self.text[self.end : self.end + 1]) and not EXTENSION.match(self.text, self.end):
             last -= 1
             while last > first and _GLUE.fullmatch(self.text, groups[last - 1][1], groups[last][0]):
                 last -= 1
@@ -128,7 +129,7 @@ def scan(text: str) -> Iterator[Span]:
 
 
 def _is_extended(text: str, end: int) -> bool:
-    return phones.EXTENSION.match(text, end) is not None
+    return EXTENSION.match(text, end) is not None
 
 
 def _parted(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

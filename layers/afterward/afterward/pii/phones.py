@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from afterward.pii.finding import Kind, Span
-from afterward.pii.international import EXTENSION, is_number, with_extension
+from afterward.pii.international import is_number, with_extension
 from afterward.pii.words import FILLERS, after, named_before, words
 
 if TYPE_CHECKING:
     from afterward.pii.numbers import Run
-
-__all__ = ["EXTENSION", "NAMES", "national"]
 
 NAMES = words(
     "phone phones telephone telephones tel tels mobile mobiles cell cellphone cellular fax faxes handset landline "
