@@ -25,7 +25,7 @@ from afterward.parcel import pack, unpack
 from afterward.patience import patiently
 from afterward.pii import mask
 from afterward.progress import Progress
-from afterward.records import SKEW, Claim, Record, Written, failed, queued
+from afterward.records import SKEW, Claim, Held, Record, Written, failed, queued
 from afterward.results import Results, results_of
 
 if TYPE_CHECKING:
@@ -95,13 +95,7 @@ class Delivery:
             if envelope.not_before > self._now:
                 self._come_again(envelope.not_before - self._now)
                 return
-            claim = self._claim()
-            # Half of the time is the task's: an attempt that begins too late to end would be spent for nothing.
-            until = (self._now + self.deadline) / 2
-            try:
-                outcome = patiently(lambda: self.backend.records.claim(claim), self.backend.clock, until)
-            except Unavailable as unavailable:
-                raise Unclaimed(str(unavailable)) from unavailable
+            outcome = self._claim()
             if isinstance(outcome, Written):
                 self._run(outcome.record)
             else:
@@ -137,11 +131,18 @@ class Delivery:
             logger.warning("the message waits: newer code than this has made it")
             self._give_back(DEPLOY_LOOK)
 
-    def _claim(self) -> Claim:
+    def _claim(self) -> Written | Held:
+        """Begin an attempt, or find what keeps it from that; raise Unclaimed where the table does not say."""
         now = self._now
         limit, shards = self.task.max_attempts, self.backend.shards
         fresh = queued(self._envelope, self._envelope, limit=limit, shards=shards, now=now)
-        return Claim(fresh=fresh, now=now, lease=self.deadline + SKEW)
+        claim = Claim(fresh=fresh, now=now, lease=self.deadline + SKEW)
+        # Half of the time is the task's: an attempt that begins too late to end would be spent for nothing.
+        until = (self._now + self.deadline) / 2
+        try:
+            return patiently(lambda: self.backend.records.claim(claim), self.backend.clock, until)
+        except Unavailable as unavailable:
+            raise Unclaimed(str(unavailable)) from unavailable
 
     def _run(self, record: Record) -> None:
         lease = Lease(self.backend.records, self.backend.clock, record)

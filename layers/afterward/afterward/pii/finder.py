@@ -54,9 +54,8 @@ def find(text: str) -> list[Finding]:
     found: list[Finding] = []
     for start, end, kind in sorted(spans):
         first, last = offsets[start], end_of(text, offsets[end - 1])
-        if (
-            found and first < found[-1].end
-        ):  # a value that was found behind another reaches into it: nothing may be left
+        if found and first < found[-1].end:
+            # A value that was found behind another reaches into it, and nothing of either may be left.
             found[-1] = Finding(found[-1].start, max(found[-1].end, last), found[-1].kind)
         else:
             found.append(Finding(first, last, kind))
