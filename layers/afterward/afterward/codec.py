@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from afterward.envelope import Json
 
-REVEAL = {"afterward": "envelope"}
+REVEAL = {"afterward": "envelope", "pii": "clear"}
 """The serialisation context in which masked types show their clear value: a mail must not go to a mask."""
 
 

@@ -242,10 +242,10 @@ def test_a_type_adapter(annotation: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "context", [None, {}, {"pii": "masked"}, {"pii": True}, {"afterward": "log"}, "clear", ["pii"]]
+    "context", [None, {}, {"pii": "masked"}, {"pii": True}, {"afterward": "envelope"}, "clear", ["pii"]]
 )
 def test_no_other_context_reveals(context: Any) -> None:
-    """Only the two contexts, to the letter, give the clear value."""
+    """Only the word for it, to the letter, gives the clear value."""
     assert TypeAdapter(Email).dump_python(ADA, context=context) == "[EMAIL]"
 
 
