@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from afterward.aws import client
+from afterward.aws import bulk_client, client
 from afterward.backend import Backend, backend, in_memory
 from afterward.testing import ManualClock
 from tests.support.cloud import Cloud, cloud_of
@@ -49,3 +49,4 @@ def _fresh_process() -> Iterator[None]:
     yield
     backend.cache_clear()
     client.cache_clear()
+    bulk_client.cache_clear()

@@ -1022,7 +1022,7 @@ def test_a_task_that_first_saves_where_it_is_has_not_stalled(memory: Backend, cl
         with suppress(KeyboardInterrupt):
             run(handler, memory, seconds=10)
         reasons.add(standing(memory).reason)
-    assert (began, standing(memory).status, reasons) == ([0, 0, 9, 18], Status.COMPLETED, {None})
+    assert (began, standing(memory).status, reasons) == ([0, 0, 8, 16], Status.COMPLETED, {None})
 
 
 def test_a_task_that_saves_the_same_and_comes_no_further_has_stalled(memory: Backend, clock: ManualClock) -> None:

@@ -214,7 +214,7 @@ def test_groups_and_jobs_run_to_their_end(memory: Backend, clock: ManualClock) -
 
 
 def test_a_callback_is_told_what_broke_the_chain(memory: Backend) -> None:
-    """It runs after the last job in any case, with the id of the job that did not complete."""
+    """It runs after the last job in any case, with the id of the job that did not complete, and its reason."""
     told: list[Chain] = []
 
     def fail(text: str) -> None:
@@ -225,7 +225,7 @@ def test_a_callback_is_told_what_broke_the_chain(memory: Backend) -> None:
 
     publish(memory, OWNER, [[call(FIRST, id="a"), call(SECOND, id="b"), call(THIRD, id="t", callback=True)]])
     drain(memory, worker(FIRST, fail), worker(SECOND, tell), worker(THIRD, tell), LETTERS)
-    assert [(one.id, one.status, one.broken_by) for one in told] == [("a", Status.FAILED, "a")]
+    assert [(one.id, one.status, one.broken_by, one.reason) for one in told] == [("a", Status.FAILED, "a", "no")]
     assert standing(memory, "b").status is Status.CANCELLED
     assert standing(memory, "t").status is Status.COMPLETED
 

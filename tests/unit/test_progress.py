@@ -298,6 +298,19 @@ def test_a_checkpoint_near_the_deadline_ends_the_invocation(sink: Sink) -> None:
     assert "late" in sink.writes[-1]["checkpoint"]
 
 
+def test_the_next_piece_of_work_must_fit(sink: Sink) -> None:
+    """What lay between two checkpoints so far is what the next one is expected to take."""
+    progress = Progress(sink, clock=sink.clock, deadline=START + 100)
+    sink.clock.advance(10)
+    progress.checkpoint(0)
+    sink.clock.advance(40)
+    progress.checkpoint(1)
+    sink.clock.advance(20)
+    with pytest.raises(Continue):
+        progress.checkpoint(2)
+    assert progress.state == 2
+
+
 # Tracked loops
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from moto.server import ThreadedMotoServer
 
-from afterward import Discard, Progress, Results, injected
+from afterward import Discard, Progress, Results, Retry, injected
 from afterward.aws import client, session
 from afterward.backend import Backend
 from afterward.errors import UsageError
@@ -47,6 +47,22 @@ def test_an_object_is_stored_with_its_type(cloud: Cloud) -> None:
     drain(cloud.backend, worker(FIRST, storing))
     stored = cloud.s3.client.get_object(Bucket=BUCKET, Key=keys_of(standing(cloud.backend))["data.json"])
     assert (stored["Body"].read(), stored["ContentType"]) == (b"hello", "application/json")
+
+
+def test_a_task_may_put_an_object_itself(stores: Backend) -> None:
+    """Under the key that it is given, which an attempt after it shows too: that one goes on where it stopped."""
+    keys: list[str] = []
+
+    def put(text: str, *, results: Results = injected) -> None:
+        keys.append(results.key("large.csv"))
+        if len(keys) == 1:
+            raise Retry("not yet", delay=0)
+        results.show("large.csv", keys[0])
+
+    accept(stores)
+    drain(stores, worker(FIRST, put))
+    assert keys == [f"results/{OWNER}/job-1/1-1/large.csv", f"results/{OWNER}/job-1/1-2/large.csv"]
+    assert keys_of(standing(stores)) == {"large.csv": keys[0]}
 
 
 def test_a_job_without_results_names_none(stores: Backend) -> None:

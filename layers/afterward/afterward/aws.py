@@ -46,6 +46,12 @@ def client(service: str) -> Any:
     return session().create_client(service, config=_S3 if service == "s3" else CONFIG)
 
 
+@cache
+def bulk_client() -> Any:
+    """Return a client of S3 for objects of any size: a copy within S3 may take a minute, and many run at once."""
+    return session().create_client("s3", config=_S3.merge(Config(read_timeout=60, max_pool_connections=32)))
+
+
 def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 

@@ -48,8 +48,11 @@ class Options:
 class Task(Generic[P]):
     """A declared unit of background work. Made by `@task`; added with `BackgroundTasks.add_task`."""
 
-    def __init__(self, declaration: Body[P], *, name: str, max_attempts: int, backoff: Delays, version: int) -> None:
+    def __init__(  # noqa: PLR0913 - what the decorator takes
+        self, declaration: Body[P], *, name: str, max_attempts: int, backoff: Delays, version: int, unit: str
+    ) -> None:
         self.name = name
+        self.unit = unit
         self.max_attempts = max_attempts
         self.backoff = backoff
         self.version = version
@@ -178,6 +181,7 @@ def task(
     backoff: Delays = ...,
     version: int = 1,
     aliases: tuple[str, ...] = (),
+    unit: str = "",
 ) -> Callable[[Body[P]], Task[P]]: ...
 def task(  # noqa: PLR0913 - every one a keyword with a default
     declaration: Body[P] | None = None,
@@ -188,17 +192,25 @@ def task(  # noqa: PLR0913 - every one a keyword with a default
     backoff: Delays = Backoff(),  # noqa: B008 - frozen
     version: int = 1,
     aliases: tuple[str, ...] = (),
+    unit: str = "",
 ) -> Task[P] | Callable[[Body[P]], Task[P]]:
     """Declare a task: a function with annotated parameters that returns None, with or without its body.
 
     `name` (default: the function's) and `aliases` (earlier names) travel in messages. `max_attempts` counts every
-    delivery that began; `backoff` spreads them. Raises UsageError for what could not travel or be found again.
+    delivery that began; `backoff` spreads them. `unit` names what a chain that begins with this task counts in its
+    progress, instead of jobs: see `chains.speaking_for_chain`. Raises UsageError for what could not travel or be found
+    again.
     """
 
     def declare(function: Body[P]) -> Task[P]:
         _check_function(function)
         declared = Task(
-            function, name=name or function.__name__, max_attempts=max_attempts, backoff=backoff, version=version
+            function,
+            name=name or function.__name__,
+            max_attempts=max_attempts,
+            backoff=backoff,
+            version=version,
+            unit=unit,
         )
         _register(declared, aliases)
         return declared

@@ -63,7 +63,7 @@ ORPHANED = 900.0
 
 STALLED = "the attempt ran out of time no further than the one before it: it does not go on from progress.state"
 
-LEG_RECEIVES = 100
+LEG_RECEIVES = 40
 LEG_AGE = 7 * 86_400 / 4
 """After so many receives, or a quarter of the queue's retention, a job waits or goes on as a new message."""
 
@@ -157,9 +157,8 @@ class Delivery:
             batches=lease.batches,
             beside=lambda: children.beside_checkpoint() | results.changes(),
         )
-        given = self._given(record, progress, lease) | {Results: results, Children: children}
         try:
-            self._execute(given)
+            self._execute(self._given(record, progress, lease) | {Results: results, Children: children})
             self._patiently(lambda: children.store(self.backend.blobs))
         except Continue:
             self._go_on(lease, progress, results)
@@ -209,7 +208,14 @@ class Delivery:
             status=Status(envelope.broken_as or Status.FAILED) if envelope.broken_by else Status.COMPLETED,
             broken_by=envelope.broken_by,
             ended=timestamp(envelope.ended) if envelope.ended else "",
+            reason=self._reason_of(envelope.broken_by) if envelope.broken_by else "",
         )
+
+    def _reason_of(self, job_id: str) -> str:
+        """Return what the record of a job of this chain says of why it did not complete."""
+        records, owner = self.backend.records, self._envelope.owner
+        broken = self._patiently(lambda: records.get(owner, job_id))
+        return (broken and broken.reason) or ""
 
     def _complete(self, lease: Lease, progress: Progress, left: dict[str, Any]) -> None:
         """Write that the job has completed, and with it what it has `left`: results and children."""

@@ -43,14 +43,15 @@ class Chain:
     """The chain that a running job belongs to, as far as it has come: injected by type.
 
     `id` names its first job. `status` is completed while all jobs before this one are, else how the first of them that
-    did not complete has ended; `broken_by` is the id of that one. `ended` is when the job before this one ended (ISO
-    8601, UTC), empty for the first.
+    did not complete has ended; `broken_by` is the id of that one, and `reason` says why. `ended` is when the job before
+    this one ended (ISO 8601, UTC), empty for the first.
     """
 
     id: str
     status: Status = Status.COMPLETED
     broken_by: str = ""
     ended: str = ""
+    reason: str = ""
 
 
 def new_id() -> str:

@@ -53,6 +53,7 @@ class Progress:
         self._write = write
         self._clock = clock or SystemClock()
         self._started = self._clock.now()
+        self._marked: float | None = None
         self._deadline = deadline
         self._batches = batches or Batches()
         self._beside = beside
@@ -138,9 +139,13 @@ class Progress:
     def checkpoint(self, state: Any) -> None:
         """Store `state` (anything that JSON can say) now: the next attempt finds it in `progress.state`.
 
-        When little of the invocation's time is left, this ends it, and the job goes on in another one.
+        When too little of the invocation's time is left for as much work as lay between two checkpoints so far, this
+        ends it, and the job goes on in another one.
         """
         with self._lock:
+            now = self._clock.now()
+            self._longest = max(self._longest, now - (self._marked or now))
+            self._marked = now
             self._stage(self._checkpoint(state), item=False)
             self._state = json.loads(self._pending["checkpoint"])["state"]
             self._flush()

@@ -12,14 +12,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from afterward.backend import Backend
 from afterward.envelope import Envelope, Link, entries, link_fields
-from afterward.errors import AfterwardError, IdTaken, Unavailable
+from afterward.errors import AfterwardError, IdTaken, Unavailable, UsageError
 from afterward.parcel import pack_all
 from afterward.patience import patiently
-from afterward.records import KEEP_RESERVED, TOGETHER, Held, Record, Swap, in_steps, link_id, queued
+from afterward.records import KEEP_ANNOUNCED, KEEP_RESERVED, TOGETHER, Held, Record, Swap, in_steps, link_id, queued
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
@@ -78,6 +79,23 @@ def publish(backend: Backend, owner: str, chains: Sequence[Sequence[Call]]) -> N
     for promise in promises:
         if promise.repeated and not promise.calls[0].replayable:
             raise IdTaken(promise.calls[0].id)
+
+
+def announce(backend: Backend, owner: str, calls: Sequence[Call], message: str) -> None:
+    """Put the record of a chain's first job, and start nothing: whoever adds the same chain under that id does.
+
+    It says `message`, and expires after KEEP_ANNOUNCED. Raises IdTaken where the id, which the chain must have chosen,
+    is another job's by now; one that has begun already is left as it is.
+    """
+    if not calls or not calls[0].chosen:
+        raise UsageError("what is announced needs an id that whoever starts it can choose again; see options(id=)")
+    now = backend.clock.now()
+    head = replace(_heads(owner, calls, now)[0], digest=_digest(backend, calls))
+    record = queued(head, head, limit=calls[0].max_attempts, shards=backend.shards, now=now)
+    waits = record.changed(now, message=message)
+    outcome = backend.records.add(replace(waits, expires=int(now) + KEEP_ANNOUNCED))
+    if isinstance(outcome, Held) and not _is_same(outcome.record, record):
+        raise IdTaken(record.id)
 
 
 @dataclass(slots=True)
@@ -150,13 +168,18 @@ def _reserve_one(backend: Backend, promise: _Promise, reserved: _Reserved, recor
         return
     reserved.made.remove(record)
     stands = outcome.record
-    if stands is None or (stands.digest, stands.chain, stands.task) != (record.digest, record.chain, record.task):
+    if not _is_same(stands, record) or stands is None:
         raise IdTaken(record.id)
     if stands.owes_message:
         reserved.found.append(stands)
     if first:
         promise.repeated = not stands.reserved
         promise.due = _missing(backend, promise.due, stands)
+
+
+def _is_same(stands: Record | None, record: Record) -> bool:
+    about = attrgetter("digest", "chain", "task")
+    return stands is not None and bool(about(stands) == about(record))
 
 
 def _missing(backend: Backend, due: list[Envelope], first: Record) -> list[Envelope]:
@@ -189,7 +212,7 @@ def _confirm(backend: Backend, reserved: list[Record]) -> None:
     """
     for some in in_steps(reserved, TOGETHER):
         now = backend.clock.now()
-        kept = [(record, record.changed(now)) for record in some]
+        kept = [(record, record.changed(now, message=None)) for record in some]
         together = partial(backend.records.swap_all, [Swap(*one) for one in kept])
         if not patiently(together, backend.clock, now + CONFIRMING) and len(some) > 1:
             for old, new in kept:

@@ -38,6 +38,9 @@ KEEP_OPEN = (7 + 14) * 86_400 + KEEP_FINAL
 KEEP_RESERVED = 3_600
 """Seconds for which a record that was put before its message is kept, where nobody says that the message was sent."""
 
+KEEP_ANNOUNCED = 6 * 3_600
+"""Seconds for which a job that waits for an event from elsewhere, an upload, can be watched before it has come."""
+
 _WORDS = ("message", "reason")
 
 SKEW = 5.0
@@ -97,9 +100,12 @@ class Record:
 
     @property
     def reserved(self) -> bool:
-        """Whether it was put before its message, and nobody has confirmed that this was sent: nobody relies on it."""
+        """Whether it was put before its message, and nobody has confirmed that this was sent: nobody relies on it.
+
+        It is a request's own, or announced and waits for what will start it.
+        """
         put = int(datetime.fromisoformat(self.updated).timestamp())
-        return self.untouched and self.expires <= put + KEEP_RESERVED
+        return self.untouched and self.expires <= put + KEEP_ANNOUNCED
 
     @property
     def owes_message(self) -> bool:

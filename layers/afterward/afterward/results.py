@@ -36,17 +36,25 @@ class Results:
         that counts its work as done. What else a failed attempt has stored is never seen. Raises ValueError for a name,
         a type or a number of results that cannot be, and errors.Unavailable where the object could not be stored.
         """
+        if not CONTENT_TYPE.fullmatch(content_type):
+            raise ValueError(f"content type {content_type[:120]!r} is not of the form type/subtype")
+        key = self.key(name)
+        self._blobs.put_bytes(key, body, content_type)
+        self.show(name, key)
+
+    def key(self, name: str) -> str:
+        """Return where in the bucket this attempt may put a result itself, one that does not fit into memory."""
         if not NAME.fullmatch(name):
             raise ValueError(
                 f"result name {name[:120]!r} must be "
                 "1 to 100 letters, digits, '.', '_' or '-', and start with a letter or digit"
             )
-        if not CONTENT_TYPE.fullmatch(content_type):
-            raise ValueError(f"content type {content_type[:120]!r} is not of the form type/subtype")
         if name not in self._keys and len(self._keys) == LIMIT:
             raise ValueError(f"a job has at most {LIMIT} results")
-        key = f"{self._folder}/{name}"
-        self._blobs.put_bytes(key, body, content_type)
+        return f"{self._folder}/{name}"
+
+    def show(self, name: str, key: str) -> None:
+        """Have a name mean the object that was put under `key`: one that this attempt, or one before it, was given."""
         self._keys[name] = key
         self._added = True
 

@@ -1,8 +1,9 @@
 """`GET /task-progress` of a chain's first job."""
 
 from fastapi import Response
+from fastapi.responses import RedirectResponse
 
-from afterward.background import WATCHING, BackgroundTasks, Watched
+from afterward.background import DOWNLOADING, WATCHING, BackgroundTasks, Found, ResultName, Steering, Watched
 from afterward.job import Status
 from tests.support.web_tasks import note, other
 from tests.unit.web.conftest import OWNER, Site
@@ -42,3 +43,36 @@ def test_the_first_job_tells_of_the_chain_and_each_of_itself(site: Site) -> None
         "total": None,
         "message": "Done",
     }
+
+
+def test_the_first_job_names_what_the_chain_has_left(site: Site) -> None:
+    """Asked for by its id; the others name their own. The ETag changes when there is more."""
+
+    @site.app.post("/", status_code=202)
+    async def add(background_tasks: BackgroundTasks) -> list[str]:
+        return [background_tasks.add_task(note, "a").id, background_tasks.add_task(other, "b").id]
+
+    @site.app.get("/tasks/{task_id}", responses=WATCHING)
+    async def status(job: Watched) -> Response:
+        return await job.status()
+
+    @site.app.get("/tasks/{task_id}/results/{name}", status_code=303, responses=DOWNLOADING)
+    async def result(job: Found, name: ResultName, steering: Steering) -> RedirectResponse:
+        return await steering.download(job, name)
+
+    first, second = site.post("/").json()
+    before = site.get(f"/tasks/{first}")
+    assert before.json()["results"] == []
+    stands = site.backend.records.get(OWNER, second)
+    assert stands is not None
+    site.backend.blobs.put_bytes("results/joined", b"all", "text/plain")
+    left = stands.changed(site.backend.clock.now(), results='{"joined.txt":"results/joined"}')
+    site.backend.records.swap(stands, left)
+    after = site.get(f"/tasks/{first}", headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status_code, after.json()["results"]) == (200, ["joined.txt"])
+    assert after.json()["status"] == "queued"
+    assert site.get(f"/tasks/{second}").json()["results"] == ["joined.txt"]
+    for job_id in (first, second):
+        answer = site.gateway.get(f"/tasks/{job_id}/results/joined.txt")
+        assert (answer.status, answer.headers["location"]) == (303, "data:text/plain;base64,YWxs")
+    assert site.gateway.get(f"/tasks/{first}/results/other.txt").status == 404

@@ -76,10 +76,12 @@ def document(app: FastAPI, build: Callable[[], Document]) -> Document:
 
 def completed(document: Document) -> Document:
     """Say of each operation what this library does in it."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    # Accepted, and what an app adds fields to.
+    accepted = [name for name, schema in schemas.items() if "check_progress_url" in schema.get("properties", {})]
     for operations in document.get("paths", {}).values():
         for operation in operations.values():
-            _complete(operation["responses"], operation.get("parameters", []))
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            _complete(operation["responses"], operation.get("parameters", []), accepted)
     for unused in ("HTTPValidationError", "ValidationError"):
         if not _refers(document, unused):
             schemas.pop(unused, None)
@@ -87,12 +89,16 @@ def completed(document: Document) -> Document:
     return document
 
 
-def _complete(responses: Document, parameters: list[Document]) -> None:
+def _complete(responses: Document, parameters: list[Document], accepted: list[str]) -> None:
     repeatable = any(parameter["name"] == "Idempotency-Key" for parameter in parameters)
     if _refers(responses.get("422"), "HTTPValidationError"):
         responses["422"] = _KEY_REUSED if repeatable else _INVALID
-    if _refers(responses.get("202"), "Accepted"):
-        responses["202"] |= {"description": _DURABLE, "headers": _LOCATION | responses["202"].get("headers", {})}
+    if any(_refers(responses.get("202"), name) for name in accepted):
+        said = responses["202"]["description"]
+        responses["202"] |= {
+            "description": _DURABLE if said == "Successful Response" else said,
+            "headers": _LOCATION | responses["202"].get("headers", {}),
+        }
     if repeatable:
         responses.setdefault("409", _KEY_IN_USE)
     for parameter in parameters:

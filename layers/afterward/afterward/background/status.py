@@ -49,7 +49,11 @@ class JobStatus(TaskProgress):
     created_at: str = Field(examples=["2026-11-22T14:00:00.000000Z"])
     updated_at: str = Field(examples=["2026-11-22T14:00:01.500000Z"])
     reason: str | None = Field(description="Why the last attempt failed, or why the job was cancelled.")
-    results: list[str] = Field(description="Names of what the job has left to be downloaded.", examples=[["data.json"]])
+    results: list[str] = Field(
+        description="Names of what the job has left to be downloaded. The first job of a chain, asked for by its id, "
+        "names what the others have left, too.",
+        examples=[["data.json"]],
+    )
 
     @classmethod
     def of(cls, record: Record) -> "JobStatus":

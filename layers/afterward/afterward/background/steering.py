@@ -21,6 +21,7 @@ from afterward.background.responses import headers_of
 from afterward.background.store import store
 from afterward.background.tasks import Links, links
 from afterward.background.threads import off_the_loop
+from afterward.chains import with_results_of_chain
 from afterward.errors import Unavailable
 from afterward.job import Job
 from afterward.records import Record
@@ -83,12 +84,18 @@ class Steered:
         return again
 
     async def download(self, job: Record, name: str) -> RedirectResponse:
-        """Lead to a result by a link that is signed now; raise 404 where the job has none of this name."""
-        key = keys_of(job).get(name)
+        """Lead to a result by a link that is signed now; raise 404 where the job has none of this name.
+
+        The first job of a chain has those of its links, too.
+        """
+        key = keys_of(job).get(name) or keys_of(await self._with_chain(job)).get(name)
         if key is None:
             raise HTTPException(404, "The task has no result of this name")
         link = await off_the_loop(self.using.blobs.link, key, LINK_SECONDS, name)
         return RedirectResponse(link, 303, headers={"Cache-Control": "no-store"})
+
+    async def _with_chain(self, job: Record) -> Record:
+        return await off_the_loop(with_results_of_chain, self.using.records, job)
 
 
 async def steering(

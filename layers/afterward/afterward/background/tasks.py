@@ -6,33 +6,29 @@ publish that fails becomes a 503, and an endpoint that raises publishes nothing.
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Response
 from fastapi.requests import HTTPConnection, Request
 
-from afterward.additions import Additions
 from afterward.backend import Backend, in_memory
 from afterward.background.caller import owner
 from afterward.background.idempotency import Idempotency, IdempotencyKey, idempotency, named_afterwards
 from afterward.background.responses import headers_of
 from afterward.background.store import store
 from afterward.background.threads import off_the_loop
-from afterward.clock import Clock, timestamp
+from afterward.clock import Clock
 from afterward.declaration import Task
 from afterward.errors import Unavailable, UsageError
-from afterward.job import Job, new_id
-from afterward.publish import Call, publish
-from afterward.queues import GROUP
-from afterward.records import derived_id, link_id
+from afterward.job import Job
+from afterward.publish import Call, announce, publish
+from afterward.tasks import NewChain
 
 if TYPE_CHECKING:
     from afterward.envelope import Json
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 _SCOPE = "afterward.tasks"
 
@@ -55,24 +51,16 @@ async def links() -> Links:
     return Links()
 
 
-class DurableTasks(Additions):
+class DurableTasks(NewChain):
     """The tasks that one request adds. They run in the order of adding, one after the other, as Starlette's do.
 
     They are durable once the endpoint has returned.
     """
 
     def __init__(self, using: Backend, owner: str, links: Links = Links(), root_path: str = "") -> None:
-        if not GROUP.fullmatch(owner):
-            raise UsageError("the owner must be 1 to 128 printable ASCII characters without spaces: a digest, say")
-        super().__init__()
-        self.backend = using
-        self._owner = owner
+        super().__init__(using, owner)
         self._links = links
         self._root_path = root_path
-        self._seed = new_id()
-        self._repeatable = False
-        self._calls: list[Call] = []
-        self._callbacks: list[Call] = []
         self._closed = False
 
     @classmethod
@@ -80,31 +68,36 @@ class DurableTasks(Additions):
         """Return an instance of its own for a test: give it to an endpoint, then look with `afterward.testing`."""
         return cls(in_memory(clock), owner)
 
-    def add_callback(self, func: Task[P], /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Add a job that tells of what was added so far: it runs when all of that is final, however it ended.
-
-        It may have `afterward.Chain` injected, is no part of the chain itself and does not count in its progress.
-        """
-        arguments = self._encoded(func, *args, **kwargs)
-        if not self._calls:
-            raise UsageError(f"{func.name} would tell of nothing: add the tasks first, then the callback")
-        call = replace(
-            self._call(func, arguments),
-            id=derived_id(self._owner, self._calls[0].id, f"callback {len(self._callbacks)}"),
-        )
-        self._callbacks.append(replace(call, chosen=False, callback=True))
-        return self._job(call)
-
     async def publish(self) -> None:
         """Make what was added durable now, as one chain.
 
         Raises errors.Unavailable or errors.IdTaken: what is to be tried again has to be added again, and nothing of it
         will run, except where Unavailable names a `key`.
         """
-        calls = [*self._calls, *self._callbacks]
-        self._calls, self._callbacks = [], []
-        if calls:
-            await off_the_loop(publish, self.backend, self._owner, [calls])
+        if calls := self._taken():
+            await off_the_loop(publish, self.backend, self.owner, [calls])
+
+    async def new_id(self) -> str:
+        """Return an id for the job that is added next, by `options(id=)`: for whoever needs it before.
+
+        A repeat of the request with the same Idempotency-Key gets the same.
+        """
+        return self._next_id()
+
+    async def announce(self, message: str, *, required: bool = True) -> None:
+        """Put the record of the first job that was added, saying `message`, and start nothing.
+
+        So it can be watched while it waits for an event from elsewhere, an upload, for up to six hours. Whoever learns
+        of that adds the same chain under the same id, which `options(id=)` has chosen, and so starts it. Raises
+        errors.IdTaken, or errors.Unavailable where it is `required`: a job that is started has a record in any case.
+        """
+        calls = self._taken()
+        try:
+            await off_the_loop(announce, self.backend, self.owner, calls, message)
+        except Unavailable:
+            if required:
+                raise
+            logger.warning("the job's record is left to be made when it starts", exc_info=True)
 
     async def close(self) -> None:
         """Publish, and take no more tasks."""
@@ -114,10 +107,6 @@ class DurableTasks(Additions):
     async def __call__(self) -> None:
         """Do nothing: Starlette calls what a Response has as its `background`, and by then all of this is published."""
 
-    @property
-    def _latest(self) -> Job | None:
-        return super()._latest if self._calls else None
-
     def _check(self, task: Task[...]) -> None:
         if self._closed:
             raise UsageError(
@@ -125,46 +114,8 @@ class DurableTasks(Additions):
                 "add it before the response begins, or in a WebSocket add it and `await background_tasks.publish()`"
             )
 
-    def _added(self, task: Task[...], arguments: "dict[str, Json]", *, side: int = 0) -> Job:
-        call = replace(self._call(task, arguments), side=side)
-        self._calls.append(call)
-        job = self._job(call)
-        self.jobs.append(job)
-        return job
-
     def _job(self, call: Call) -> Job:
         return self._links.job(call.id, call.task, call.created, self._root_path)
-
-    def _call(self, task: Task[...], arguments: "dict[str, Json]") -> Call:
-        options = task.call_options
-        chosen = options.id is not None or options.key is not None
-        # A repeat has the seed again only by its Idempotency-Key; else a chosen id is told apart by its arguments.
-        seeded = not chosen or (self._repeatable and options.key is None)
-        return Call(
-            id=self._id(task),
-            task=task.name,
-            created=self._calls[0].created if self._calls else timestamp(self.backend.clock.now()),
-            version=task.version,
-            arguments=arguments,
-            max_attempts=task.max_attempts,
-            chosen=chosen or (self._repeatable and not self._calls),
-            replayable=options.key is not None or self._repeatable,
-            digest=self._seed if seeded else "",
-            even_if_failed=options.even_if_failed,
-            delay=options.delay,
-            group=options.fairness,
-        )
-
-    def _id(self, task: Task[...]) -> str:
-        """Name a job. What is not chosen follows from the chain's first job, and that from the request's seed."""
-        options = task.call_options
-        if options.id is not None:
-            return options.id
-        if options.key is not None:
-            return derived_id(self._owner, task.name, options.key)
-        if self._calls:
-            return link_id(self._owner, self._calls[0].id, len(self._calls))
-        return derived_id(self._owner, self._seed, str(len(self.jobs)))
 
 
 async def durable_tasks(  # noqa: PLR0913, PLR0917 - each of them injected
@@ -197,9 +148,14 @@ class _RequestTasks(DurableTasks):
 
     async def repeat(self, request: Request, key: str) -> None:
         """Name the jobs as an earlier request with this key did, if there was one."""
-        self.idempotency = await idempotency(request, self.backend, self._owner, key)
+        self.idempotency = await idempotency(request, self.backend, self.owner, key)
         await off_the_loop(self.idempotency.look)
         self._seed, self._repeatable = self.idempotency.seed, True
+
+    async def new_id(self) -> str:
+        if self.idempotency is not None:
+            await off_the_loop(self.idempotency.keep)
+        return await super().new_id()
 
     async def publish(self) -> None:
         if not self._calls:
@@ -220,7 +176,7 @@ class _RequestTasks(DurableTasks):
             return self.idempotency.given
         if not isinstance(self.connection, Request):
             return ""
-        made = named_afterwards(self.connection, self.backend, self._owner, self._seed)
+        made = named_afterwards(self.connection, self.backend, self.owner, self._seed)
         try:
             await off_the_loop(made.keep)
         except Unavailable:

@@ -15,7 +15,7 @@ from afterward.background.problems import Responses, problems
 from afterward.background.status import JobStatus, TaskId, TaskProgress, read
 from afterward.background.store import store
 from afterward.background.threads import off_the_loop
-from afterward.chains import speaking_for_chain
+from afterward.chains import speaking_for_chain, with_results_of_chain
 from afterward.job import Status
 from afterward.records import Record, Records
 
@@ -101,8 +101,8 @@ class Watch:
         return await self.record(TaskProgress.of, speaking=speaking_for_chain)
 
     async def status(self) -> Response:
-        """Answer with everything that is known of the job."""
-        return await self.record(JobStatus.of)
+        """Answer with everything that is known of the job, and where it is the first of a chain with its results."""
+        return await self.record(JobStatus.of, speaking=with_results_of_chain)
 
     async def record(
         self, shown_as: Callable[[Record], BaseModel], *, speaking: Callable[[Records, Record], Record] | None = None
