@@ -31,8 +31,11 @@ from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import validators
+from moto.s3.responses import S3Response
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, SQSBackend
+
+from local.post_policy import Form
 
 # Untyped, and so unknown to mypy.
 ast_nodes: Any = importlib.import_module("moto.dynamodb.parsing.ast_nodes")
@@ -52,6 +55,7 @@ def apply(arrived: Arrived) -> None:
     _cheaper_requests()
     _cheaper_expressions()
     _cheaper_transactions()
+    _checked_forms()
     _announce(arrived)
 
 
@@ -294,3 +298,21 @@ def _put_back(table: Table, hash_key: Any, range_key: Any, item: Any) -> None:
         table.items[hash_key][range_key] = item
     else:
         table.items[hash_key] = item
+
+
+def _checked_forms() -> None:
+    """A form that is posted to a bucket is held against its policy, which moto does not read."""
+    post = S3Response._bucket_response_post
+
+    def checked(response: S3Response, request: Any, bucket_name: str) -> Any:
+        posted = {name.lower(): value for name, value in response.form_data.items()}
+        if "key" not in posted:  # a request of the SDK's, to delete objects
+            return post(response, request, bucket_name)
+        # With the file's name in it, where it asks for that.
+        posted["key"] = response.querystring["key"][0]
+        refusal = Form(bucket_name, posted, len(response.body)).refusal()
+        if refusal:
+            return refusal.status, {"content-type": "application/xml"}, refusal.xml
+        return post(response, request, bucket_name)
+
+    _replace(S3Response, "_bucket_response_post", checked)

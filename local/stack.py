@@ -230,7 +230,9 @@ def _restored(template: Template, outputs: Mapping[str, str]) -> list[Restored]:
     for kind, names in kinds.RESTORED.items():
         for name in template.resources(kind):
             keys = {property_: kinds.output_of(name, property_) for property_ in names}
-            properties = {p: json.loads(outputs[key])[""] for p, key in keys.items() if key in outputs}
+            told = {property_: json.loads(outputs[key]) for property_, key in keys.items() if key in outputs}
+            # What is !Ref AWS::NoValue is left out of what an output holds.
+            properties = {property_: value[""] for property_, value in told.items() if "" in value}
             if properties:
                 restored.append((kind, name, properties))
     return restored

@@ -25,6 +25,7 @@ from routes import (
     process,
     safe_task,
     steering,
+    uploads,
 )
 
 app = FastAPI(
@@ -47,6 +48,7 @@ for routes in (
     action,
     activity,
     external_fetch,
+    uploads,
     job_status,
     steering,
 ):

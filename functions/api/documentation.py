@@ -11,6 +11,7 @@ TAGS = {
     "actions": "A task with services of its own.",
     "activity": "Recorded exactly once.",
     "external data": "Fetched from elsewhere, and told to others.",
+    "uploads": "CSV files of up to 5 GiB, checked and cleaned.",
     "jobs": "Every task that was accepted is a job: watch it, list it, cancel it, run it again.",
 }
 
@@ -64,6 +65,8 @@ WEBHOOK = {
 def documented(build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Add who may call, what the tags mean, and the webhook that is sent."""
     document = build()
+    # Which FastAPI makes by itself of an endpoint's form.
+    document["components"]["schemas"]["Body_upload_csv"]["description"] = "A form with one file in it."
     document["components"]["securitySchemes"] = {"token": SECURITY}
     tags = [{"name": name, "description": said} for name, said in TAGS.items()]
     return document | {"security": [{"token": []}], "tags": tags, "webhooks": {"task_ended": {"post": WEBHOOK}}}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
@@ -13,12 +13,14 @@ from afterward.pii import Pii
 
 def _saying(what: str, pattern: str) -> AfterValidator:
     """Hold a text against a pattern, and say what it should be in words instead of in regular expressions."""
+    matches = re.compile(pattern).fullmatch
 
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
+        if not matches(value):
             raise PydanticCustomError("text", what)
         return value
 
+    check.pattern = pattern  # type: ignore[attr-defined]  # for who checks many texts at once: csv_pipeline.checks
     return AfterValidator(check)
 
 
@@ -88,6 +90,15 @@ Url = Annotated[
 ]
 """Looks like an address; whether it may be called is decided where it is called, by what its name resolves to then."""
 
+RowSchema = Literal["any", "customers", "payments"]
+"""What the rows of a CSV file must be: a name in row_schemas.SCHEMAS, or "any", which asks only for a row's shape."""
+
+ObjectKey = Annotated[str, Field(min_length=1, max_length=1_024, examples=["uploads/7/orders.csv"])]
+"""The key of an object in the bucket (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
+RangeNumber = Annotated[int, Field(ge=0, lt=10_000, examples=[0])]
+"""Which of the ranges, or of the chunks, into which a file was divided; counted from 0."""
+
 EventType = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=100, examples=["external_fetch"])]
 
 
@@ -151,3 +162,33 @@ def send_webhook(url: Url, event: EventType, data: Mapping[str, JsonValue]) -> N
 @task(max_attempts=5)
 def action_notification(user_id: UserId, action: Action) -> None:
     """Log an action and mail it to the user."""
+
+
+@task(max_attempts=5, unit="rows")
+def process_csv(user_id: UserId, upload: ObjectKey, rows: RowSchema) -> None:
+    """Find out how an uploaded CSV file is written, and divide it among jobs that process its chunks."""
+
+
+@task(max_attempts=5)
+def scan_csv(number: RangeNumber) -> None:
+    """Find where records begin in one range of a large file."""
+
+
+@task(max_attempts=5)
+def split_csv() -> None:
+    """Put the scans of a large file together, and divide it among jobs that process its chunks."""
+
+
+@task(max_attempts=5)
+def process_csv_chunk(number: RangeNumber) -> None:
+    """Validate and sanitise the rows of one chunk, and write its clean and its rejected rows."""
+
+
+@task(max_attempts=5)
+def merge_csv(user_id: UserId) -> None:
+    """Join what the chunks have left into one clean file, one of rejects and a summary, and notify the user."""
+
+
+@task(max_attempts=5)
+def notify_of_failure(recipient: Recipient, what: Message) -> None:
+    """Tell somebody why the chain before it did not complete, if it did not."""

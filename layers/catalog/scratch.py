@@ -22,7 +22,7 @@ class Scratch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class S3Scratch:
-    """The files are `scratch/<chain>/<job>`; what no cleanup deletes goes by the bucket's lifecycle, after two days."""
+    """The files are `scratch/<chain>/<job>`; what no cleanup deletes goes by the bucket's lifecycle, after 14 days."""
 
     s3: Any
     bucket: str

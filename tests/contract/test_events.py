@@ -45,6 +45,9 @@ ANSWERS = {
     "api.task_status_unknown": 404,
     "api.tasks": 200,
     "api.trigger_external_fetch": 202,
+    "api.upload_csv": 202,
+    "api.upload_csv_no_file": 422,
+    "api.upload_csv_url": 202,
     "api.user_action": 202,
 }
 """The status of the API's answer."""
@@ -60,9 +63,19 @@ RECORDS = {
     "log_activity.one": ["completed"],
     "long_running_task.short": ["completed"],
     "long_running_task.too_new": ["failed"],
+    "merge_csv.missing_division": ["failed"],
+    "notify_of_failure.after_failure": ["completed"],
+    "notify_of_failure.nothing_to_tell": ["completed"],
+    "process_csv.missing_upload": ["failed"],
+    "process_csv_chunk.missing_division": ["failed"],
     "process_data.bad_id": ["failed"],
     "process_data.one": ["completed"],
     "process_data.unknown_task": ["failed"],
+    "s3_upload.by_hand": [],
+    "s3_upload.foreign_key": [],
+    "s3_upload.put": [],
+    "s3_upload.test_event": [],
+    "scan_csv.missing_plan": ["failed"],
     "send_email.one": ["completed"],
     "send_notification.batch": ["completed", "completed"],
     "send_notification.invalid_arguments": ["failed"],
@@ -70,6 +83,7 @@ RECORDS = {
     "send_webhook.refused_address": ["failed"],
     "slow_task.one": ["completed"],
     "slow_task.too_long": ["failed"],
+    "split_csv.missing_plan": ["failed"],
     "update_statistics.delivered_twice": ["completed", "completed"],
     "update_statistics.one": ["completed"],
 }
@@ -77,10 +91,15 @@ RECORDS = {
 
 REASONS = {
     "fetch_external_data.refused_address": "[IP_ADDRESS] may not be called",
+    "merge_csv.missing_division": "is gone",
+    "process_csv.missing_upload": "the uploaded file is gone",
+    "process_csv_chunk.missing_division": "is gone",
     "process_data.bad_id": "data_id must be 1 or more, got 0",
     "process_data.unknown_task": "a job of the task 'process_everything', which it does not know",
+    "scan_csv.missing_plan": "is gone",
     "send_webhook.refused_address": "may not be called",
     "slow_task.too_long": "`seconds`",
+    "split_csv.missing_plan": "is gone",
 }
 """What a failed job's reason names, so that the event fails for what it is there to show."""
 
@@ -139,7 +158,7 @@ class ArtifactReplay(Replay):
     def _code(self, function: str) -> Code:
         deployed = self.cloud._functions[function].settings
         settings = replace(deployed, folder=self._build / function, layers=())
-        layers = [self._build / f"{folder.name.capitalize()}Layer" / "python" for folder in reversed(deployed.layers)]
+        layers = [self._build / f"{camel(folder.name)}Layer" / "python" for folder in reversed(deployed.layers)]
         return Artifact(
             settings=settings,
             path=tuple(str(folder) for folder in (self._build / function, *layers)),
@@ -172,6 +191,11 @@ def replay(request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.
         yield ArtifactReplay(cloud, build, python, runtime)
 
 
+def camel(name: str) -> str:
+    """Return the logical id of a function or layer by the name of its folder."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
 def runtime_client(python: str, root: Path, target: Path) -> Path:
     """Install awslambdaric as it is locked, for Lambda's Python, which need not be the one that runs the tests."""
     uv = find_uv()
@@ -187,7 +211,7 @@ def test_events_are_done_with(replay: Replay, path: Path) -> None:
     """Each event is answered as expected, by the sources and by what is built of them."""
     event = json.loads(path.read_text())
     folder = path.stem.partition(".")[0]
-    outcome = replay.invoke("".join(word.capitalize() for word in folder.split("_")), event)
+    outcome = replay.invoke(camel(folder), event)
     assert not outcome.failed, outcome.described()
     answer = json.loads(outcome.payload)
     if folder == "api":
@@ -197,6 +221,17 @@ def test_events_are_done_with(replay: Replay, path: Path) -> None:
         records = replay.records(event)
         assert [record["status"]["S"] for record in records] == RECORDS[path.stem]
         assert all(REASONS.get(path.stem, "") in record.get("reason", {}).get("S", "") for record in records), records
+
+
+def test_an_upload_becomes_the_job_that_its_key_names(replay: Replay) -> None:
+    """What S3 tells of an object that a client of the API has put starts the job that the client was told of."""
+    event = json.loads((EVENTS[0].parent / "s3_upload.put.json").read_text())
+    (told,) = json.loads(event["Records"][0]["body"])["Records"]
+    _, owner, job_id, *_ = told["s3"]["object"]["key"].split("/")
+    replay.invoke("S3Upload", event)
+    record = replay._record(f"{owner}#{job_id}")
+    assert record["task"]["S"] == "process_csv"
+    assert record["links"]["N"] == "3"
 
 
 def test_every_event_says_what_comes_of_it() -> None:

@@ -17,8 +17,10 @@ MANAGED = {
 """AWS's own policies, which SAM attaches to every role it makes, on any resource. All others are the template's."""
 
 
-OUTBOUND = {"FetchExternalData", "SendWebhook"}
-"""The functions that call addresses of users' choice, by a layer that no other has."""
+OWN_LAYER = dict.fromkeys(["FetchExternalData", "SendWebhook"], "OutboundLayer") | dict.fromkeys(
+    ["ProcessCsv", "ScanCsv", "SplitCsv", "ProcessCsvChunk", "MergeCsv"], "CsvPipelineLayer"
+)
+"""The layer that no other function has, of those that call addresses of users' choice, and of those that read CSV."""
 
 PARAMETERS = {
     "JwtIssuer": "https://login.example.com",
@@ -46,14 +48,14 @@ def test_cloudformation_would_take_it(expanded: Template) -> None:
 def test_each_function_stays_what_it_is(expanded: Template, tasks: dict[str, str]) -> None:
     """Every function runs on the one runtime with its layers, is traced, and is called by its own module's handler."""
     functions = of_type(expanded, "AWS::Lambda::Function")
-    names = {**tasks, "Api": "api", "DeadLetter": "dead_letter"}
+    names = {**tasks, "Api": "api", "S3Upload": "s3_upload", "DeadLetter": "dead_letter"}
     assert {key: value["Handler"] for key, value in functions.items()} == {
         key: f"{name}.lambda_handler" for key, name in names.items()
     }
     for key, properties in functions.items():
         assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["x86_64"])
         layers = [one["Ref"].rstrip("0123456789abcdef") for one in properties["Layers"]]
-        assert layers == ["AfterwardLayer", "CatalogLayer", *(["OutboundLayer"] if key in OUTBOUND else [])]
+        assert layers == ["AfterwardLayer", "CatalogLayer", *([OWN_LAYER[key]] if key in OWN_LAYER else [])]
         assert properties["TracingConfig"] == {"Mode": "Active"}
 
 
@@ -61,7 +63,7 @@ def test_each_queue_feeds_its_function(expanded: Template, tasks: dict[str, str]
     """Every queue is polled for its own function, and all answers are partial batch responses."""
     mappings = of_type(expanded, "AWS::Lambda::EventSourceMapping")
     assert {(reference(one["EventSourceArn"]), reference(one["FunctionName"])) for one in mappings.values()} == {
-        (f"{logical_id}Queue", logical_id) for logical_id in [*tasks, "DeadLetter"]
+        (f"{logical_id}Queue", logical_id) for logical_id in [*tasks, "S3Upload", "DeadLetter"]
     }
     assert all(one["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for one in mappings.values())
 
@@ -96,7 +98,7 @@ def test_nothing_fails_in_silence(expanded: Template, tasks: dict[str, str]) -> 
         (one["MetricName"], reference(one["Dimensions"][0]["Value"]))
         for one in of_type(expanded, "AWS::CloudWatch::Alarm").values()
     }
-    consumers = [*tasks, "DeadLetter"]
+    consumers = [*tasks, "S3Upload", "DeadLetter"]
     assert watched == {
         *(("Errors", logical_id) for logical_id in ["Api", *consumers]),
         *(("Throttles", logical_id) for logical_id in ["Api", *consumers]),
@@ -133,5 +135,6 @@ def test_outputs_name_what_an_operator_looks_for(expanded: Template, tasks: dict
         "StatisticsTable",
         "Bucket",
         "DeadLetterQueue",
+        "S3UploadQueue",
         *(f"{logical_id}Queue" for logical_id in tasks),
     }

@@ -96,7 +96,7 @@ def test_only_background_knows_fastapi(root: Path) -> None:
 def loaded(root: Path, module: str) -> set[str]:
     """Import a function's module as Lambda does, in a process of its own, and return the names of all that came in."""
     code = f"import sys; import {module}; print(*sys.modules)"
-    layers = ("layers/afterward", "layers/catalog", "layers/outbound")
+    layers = ("layers/afterward", "layers/catalog", "layers/csv_pipeline", "layers/outbound")
     path = ":".join(str(root / folder) for folder in (f"functions/{module}", *layers))
     environment = {"PYTHONPATH": path, "AWS_DEFAULT_REGION": "us-east-1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
@@ -106,7 +106,7 @@ def loaded(root: Path, module: str) -> set[str]:
 
 def test_the_api_loads_no_implementation(root: Path, tasks: dict[str, str]) -> None:
     """The API comes up without any task's code, and without what only tasks need."""
-    assert not loaded(root, "api") & {*tasks.values(), "mailer", "scratch", "outbound"}
+    assert not loaded(root, "api") & {*tasks.values(), "mailer", "scratch", "outbound", "csv_pipeline", "row_schemas"}
 
 
 def test_effects_cost_nothing_where_there_are_none(root: Path) -> None:
@@ -116,6 +116,6 @@ def test_effects_cost_nothing_where_there_are_none(root: Path) -> None:
 
 
 def test_no_worker_loads_a_web_framework(root: Path, tasks: dict[str, str]) -> None:
-    """Every task's function, and that of the dead letters, comes up without FastAPI, Starlette or Mangum."""
-    for module in (*tasks.values(), "dead_letter"):
+    """Every task's function, and those of uploads and dead letters, comes up without FastAPI, Starlette or Mangum."""
+    for module in (*tasks.values(), "s3_upload", "dead_letter"):
         assert not loaded(root, module) & WEB, module

@@ -15,8 +15,8 @@ def layers(root: Path) -> set[str]:
 
 
 def test_every_task_has_its_folder(root: Path, tasks: dict[str, str]) -> None:
-    """There is one folder per declared task, one for the API and one for dead letters, each with its module."""
-    assert folders(root) == {*tasks.values(), "api", "dead_letter"}
+    """There is a folder per declared task, one each for the API, uploads and dead letters, all with their module."""
+    assert folders(root) == {*tasks.values(), "api", "s3_upload", "dead_letter"}
     for name in folders(root):
         assert (root / "functions" / name / f"{name}.py").is_file()
 

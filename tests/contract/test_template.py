@@ -8,13 +8,18 @@ import pytest
 
 import catalog
 from afterward import Task
+from afterward.delivery import LEG_RECEIVES
 from tests.contract.resources import Template, allowed, many, statements, targets
+from uploads import PREFIX
 
 BLOCK = ("", "Queue", "Logs", "Errors", "Throttles", "Age")
 """What belongs to a task, as suffixes of its logical id, in the order in which it stands in the template."""
 
 TIMES = {3_600: "an hour", 18_000: "five hours", 345_600: "four days"}
 """What an alarm on a message's age calls its seconds."""
+
+NO_TASKS = ["S3Upload", "DeadLetter"]
+"""Functions on a queue that no task declares: their blocks stand in the same order, their policies are their own."""
 
 WILDCARDS = {
     ("BucketPolicy", "${Bucket.Arn}/*"): "a bucket's policy speaks of all its objects, to deny them without TLS",
@@ -23,9 +28,20 @@ WILDCARDS = {
     ("RunJobsPolicy", "${Bucket.Arn}/archive/*"): "the same",
     ("Api", "${Bucket.Arn}/archive/*"): "the same",
     ("Api", "${Bucket.Arn}/results/*"): "the same, with the names that tasks give",
+    ("Api", "${Bucket.Arn}/uploads/*"): "the same, by owner and job",
     ("FetchExternalData", "${Bucket.Arn}/results/*"): "the same",
     ("SlowTask", "${Bucket.Arn}/scratch/*"): "the same, by chain and job",
     ("Cleanup", "${Bucket.Arn}/scratch/*"): "the same",
+    ("ProcessCsv", "${Bucket.Arn}/uploads/*"): "the same, and files that somebody else has put there",
+    ("ProcessCsv", "${Bucket.Arn}/scratch/*"): "the same, by chain and job",
+    ("ScanCsv", "${Bucket.Arn}/uploads/*"): "as for ProcessCsv",
+    ("ScanCsv", "${Bucket.Arn}/scratch/*"): "the same",
+    ("SplitCsv", "${Bucket.Arn}/uploads/*"): "the same",
+    ("SplitCsv", "${Bucket.Arn}/scratch/*"): "the same",
+    ("ProcessCsvChunk", "${Bucket.Arn}/uploads/*"): "the same",
+    ("ProcessCsvChunk", "${Bucket.Arn}/scratch/*"): "the same",
+    ("MergeCsv", "${Bucket.Arn}/scratch/*"): "the same",
+    ("MergeCsv", "${Bucket.Arn}/results/*"): "a prefix: the objects' names are the jobs'",
 }
 """Every place where a resource ends in a wildcard, and why."""
 
@@ -81,14 +97,14 @@ def test_blocks_of_all_tasks_are_the_same(template: Template, tasks: dict[str, s
 def test_blocks_stand_in_the_same_order(template: Template, tasks: dict[str, str]) -> None:
     """A task's resources stand together, in the order of every other task's."""
     order = list(template["Resources"])
-    for logical_id in [*tasks, "DeadLetter"]:
+    for logical_id in [*tasks, *NO_TASKS]:
         start = order.index(logical_id)
         assert order[start : start + len(BLOCK)] == [logical_id + suffix for suffix in BLOCK]
 
 
-def test_every_function_on_a_queue_is_a_task_or_the_dead_letters(template: Template, tasks: dict[str, str]) -> None:
-    """No queue is consumed by a function that no task declares."""
-    assert set(consumers(template)) == {*tasks, "DeadLetter"}
+def test_every_function_on_a_queue_is_known(template: Template, tasks: dict[str, str]) -> None:
+    """No queue is consumed by a function that no task declares, but for those of uploads and of dead letters."""
+    assert set(consumers(template)) == {*tasks, *NO_TASKS}
 
 
 def test_visibility_is_six_timeouts(template: Template) -> None:
@@ -99,7 +115,7 @@ def test_visibility_is_six_timeouts(template: Template) -> None:
 
 def test_deliveries_end_long_before_the_message_does(template: Template, tasks: dict[str, str]) -> None:
     """All deliveries of a message fit into half of its life, so that it dies as a dead letter and never of age."""
-    for logical_id in tasks:
+    for logical_id in [*tasks, "S3Upload"]:
         queue = template["Resources"][f"{logical_id}Queue"]["Properties"]
         deliveries = queue["RedrivePolicy"]["maxReceiveCount"]
         assert queue["MessageRetentionPeriod"] == 7 * 86_400
@@ -112,13 +128,20 @@ def test_throttling_wears_out_no_good_message(template: Template, tasks: dict[st
 
     A delivery that Lambda throttles counts as a receive: maxReceiveCount of them are what a good message has.
     """
-    for logical_id in tasks:
+    for logical_id in [*tasks, "S3Upload"]:
         event, queue = consumers(template)[logical_id]
         assert 2 <= event["ScalingConfig"]["MaximumConcurrency"] <= 1000, logical_id
         assert "ReservedConcurrentExecutions" not in template["Resources"][logical_id]["Properties"], logical_id
         deliveries = queue["RedrivePolicy"]["maxReceiveCount"]
         hours = deliveries * queue["VisibilityTimeout"] / 3_600
         assert hours >= 12, f"{logical_id}: {hours:.1f} h"
+
+
+def test_a_job_goes_on_as_a_new_message_before_its_queue_gives_it_up(template: Template, tasks: dict[str, str]) -> None:
+    """A job of many invocations never dies as a dead letter for that."""
+    for logical_id in tasks:
+        _, queue = consumers(template)[logical_id]
+        assert queue["RedrivePolicy"]["maxReceiveCount"] > LEG_RECEIVES, logical_id
 
 
 def test_dead_letters_live_longer_than_any_message(template: Template) -> None:
@@ -129,8 +152,8 @@ def test_dead_letters_live_longer_than_any_message(template: Template) -> None:
 
 
 def test_every_queue_gives_up_to_the_shared_dead_letters(template: Template, tasks: dict[str, str]) -> None:
-    """Every task's queue redrives to the one dead-letter queue."""
-    for logical_id in tasks:
+    """Every queue that feeds a function redrives to the one dead-letter queue."""
+    for logical_id in [*tasks, "S3Upload"]:
         redrive = template["Resources"][f"{logical_id}Queue"]["Properties"]["RedrivePolicy"]
         assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 
@@ -154,10 +177,10 @@ def test_every_function_knows_every_queue(template: Template, tasks: dict[str, s
 
 
 def test_whoever_adds_jobs_may_send_to_every_queue(template: Template, tasks: dict[str, str]) -> None:
-    """The API, every worker and the dead letters' function may send to every task's queue, and so hand over to it."""
+    """The API, every worker and the functions of uploads and of dead letters may send to every task's queue."""
     sends = {one for one in allowed(template, by="AddJobsPolicy") if one.startswith("sqs:")}
     assert sends == {f"sqs:SendMessage on {logical_id}Queue" for logical_id in tasks}
-    for logical_id in ["Api", *tasks, "DeadLetter"]:
+    for logical_id in ["Api", *tasks, *NO_TASKS]:
         assert {"Ref": "AddJobsPolicy"} in template["Resources"][logical_id]["Properties"]["Policies"]
 
 
@@ -167,6 +190,9 @@ def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[s
         sqs = {one for one in allowed(template, by=logical_id) if one.startswith("sqs:")}
         assert sqs == {f"sqs:ChangeMessageVisibility on {logical_id}Queue", "sqs:SendMessage on DeadLetterQueue"}
 
+
+IN_PARTS = ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
+"""What writing an object of any size takes."""
 
 OWN = {
     "SendNotification": {"dynamodb:PutItem on NotificationsTable"},
@@ -184,6 +210,27 @@ OWN = {
         "dynamodb:UpdateItem on StatisticsTable",
         "secretsmanager:GetSecretValue on SmtpSecretArn",
     },
+    "ProcessCsv": {
+        "s3:GetObject on ${Bucket.Arn}/uploads/*",
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS)),
+    },
+    "ScanCsv": {
+        "s3:GetObject on ${Bucket.Arn}/uploads/*",
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", "PutObject")),
+    },
+    "SplitCsv": {
+        "s3:GetObject on ${Bucket.Arn}/uploads/*",
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", "PutObject")),
+    },
+    "ProcessCsvChunk": {
+        "s3:GetObject on ${Bucket.Arn}/uploads/*",
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS)),
+    },
+    "MergeCsv": {
+        "s3:GetObject on ${Bucket.Arn}/scratch/*",
+        *(f"s3:{action} on ${{Bucket.Arn}}/results/*" for action in ("GetObject", *IN_PARTS)),
+    },
+    "NotifyOfFailure": set(),
 }
 """What a task's function may do beside handling jobs."""
 
@@ -195,15 +242,43 @@ def test_a_worker_touches_what_its_task_does(template: Template, logical_id: str
 
 
 def test_the_api_reads_and_writes_no_more_than_it_answers_with(template: Template) -> None:
-    """The API steers jobs by their records alone: it receives no message, and archives, stores and deletes nothing."""
+    """The API steers jobs by their records alone: it receives no message, deletes nothing and stores only uploads."""
     assert allowed(template, by="Api") == {
         *(f"dynamodb:{action} on JobsTable" for action in ("DeleteItem", "UpdateItem")),
         *(f"dynamodb:Query on {table}" for table in ("NotificationsTable", "ActivityTable", "StatisticsTable")),
         "dynamodb:Query on ${JobsTable.Arn}/index/listing",
         "s3:GetObject on ${Bucket.Arn}/archive/*",
         "s3:GetObject on ${Bucket.Arn}/results/*",
+        "s3:PutObject on ${Bucket.Arn}/uploads/*",
         "s3:ListBucket on Bucket",
         "secretsmanager:GetSecretValue on DigestSecret",
+    }
+
+
+def test_uploads_become_jobs_and_nothing_else(template: Template) -> None:
+    """What turns uploads into jobs names them as the API does, and reads no object and no queue but its own."""
+    assert allowed(template, by="S3Upload") == {
+        *(f"dynamodb:{action} on JobsTable" for action in ("DeleteItem", "UpdateItem")),
+        "secretsmanager:GetSecretValue on DigestSecret",
+    }
+
+
+def test_only_our_buckets_send_to_the_uploads_queue(template: Template) -> None:
+    """S3 may send for buckets of this account, and it may before the bucket tells it to."""
+    (statement,) = statements(template["Resources"]["S3UploadQueuePolicy"])
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert (statement["Action"], targets(statement)) == ("sqs:SendMessage", ["S3UploadQueue"])
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert template["Resources"]["Bucket"]["DependsOn"] == "S3UploadQueuePolicy"
+
+
+def test_every_object_under_uploads_is_told_of(template: Template) -> None:
+    """Whatever creates an object where uploads lie is told to the queue, and nothing of what tasks themselves put."""
+    (told,) = template["Resources"]["Bucket"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    assert told == {
+        "Event": "s3:ObjectCreated:*",
+        "Queue": {"Fn::GetAtt": ["S3UploadQueue", "Arn"]},
+        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": PREFIX}]}},
     }
 
 
@@ -259,16 +334,18 @@ ARN = "arn:aws-us-gov:secretsmanager:ap-southeast-2:123456789012:secret:"
 LONGEST = {
     "QueueName": 80,
     "AWS::SQS::Queue": len("https://sqs.ap-southeast-2.amazonaws.com.cn/123456789012/") + 80,
-    "AWS::DynamoDB::Table": 255,
+    "AWS::DynamoDB::Table": 128 + len("-NotificationsTable-") + 13,
     "AWS::S3::Bucket": 63,
     "AWS::SecretsManager::Secret": len(ARN) + 64 + 7,
     "SmtpSecretArn": len(ARN) + 512 + 7,
     "SmtpHost": 253,
     "SmtpSender": 254,
+    "JwtIssuer": 512,
 }
 """Characters of a `!Ref`, by parameter or by the resource's type, or of a `!GetAtt`, by the attribute.
 
-CloudFormation cuts the names that it makes: a queue's at 80, a secret's at 64.
+CloudFormation makes names of the stack's, which has at most 128, the logical id and up to 13 of its own. It cuts a
+queue's at 80, a secret's at 64.
 """
 
 
@@ -294,10 +371,31 @@ def test_records_and_notifications_go_by_themselves(template: Template, table: s
 
 
 def test_objects_outlive_whatever_may_ask_for_them(template: Template) -> None:
-    """An envelope or result stays as long as its record (30 days) and a dead letter (14) together may."""
+    """An upload, envelope or result stays as long as its record (30 days) and a dead letter (14) together may.
+
+    What a failed job has left lies there as long as a dead letter, so that a retry goes on from it.
+    """
     rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"envelopes/": 30 + 14, "archive/": 90, "results/": 30 + 14, "scratch/": 2}
+    assert days == {
+        "uploads/": 30 + 14,
+        "envelopes/": 30 + 14,
+        "archive/": 90,
+        "results/": 30 + 14,
+        "scratch/": 14,
+    }
+
+
+def test_pages_from_elsewhere_may_upload_only_where_they_are_named(template: Template) -> None:
+    """No script of another origin may post to the bucket unless UploadOrigins names it."""
+    assert template["Parameters"]["UploadOrigins"]["Default"] == ""
+    assert template["Resources"]["Bucket"]["Properties"]["CorsConfiguration"] == {
+        "Fn::If": [
+            "HasUploadOrigins",
+            {"CorsRules": [{"AllowedMethods": ["POST"], "AllowedOrigins": {"Ref": "UploadOrigins"}}]},
+            {"Ref": "AWS::NoValue"},
+        ]
+    }
 
 
 def test_the_webhooks_key_is_one_as_it_stands(template: Template) -> None:

@@ -93,6 +93,14 @@ def test_a_body_that_is_no_text_by_its_type_is_base64(http: httpx.Client, conten
     assert base64.b64decode(event["body"]) == b"a=1"
 
 
+def test_a_posted_file_comes_byte_for_byte(http: httpx.Client) -> None:
+    """A form with a file in it is no text, whatever the file's own type says."""
+    content = bytes(range(256))
+    event = seen(http.post("/below/x", files={"file": ("a.csv", content, "text/csv")}))
+    assert event["isBase64Encoded"] is True
+    assert b"\r\n\r\n" + content + b"\r\n--" in base64.b64decode(event["body"])
+
+
 @pytest.mark.parametrize("content_type", ["text/csv", "application/json; charset=utf-8", "application/problem+json"])
 def test_a_text_body_is_itself(http: httpx.Client, content_type: str) -> None:
     """Text needs no encoding."""

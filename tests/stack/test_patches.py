@@ -1,4 +1,7 @@
-"""moto as the local cloud changes it answers as moto itself does: both are asked the same things."""
+"""moto as the local cloud changes it answers as moto itself does: both are asked the same things.
+
+Where it is meant to answer otherwise, it does as AWS.
+"""
 
 import re
 import subprocess
@@ -6,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.account import Account
+from local.account import Account, session
 from local.cloud import LocalCloud
 from local.server import listen, port_of
 from tests.stack.waiting import eventually
@@ -235,3 +240,111 @@ def test_tables_answer_as_they_do_in_moto(cloud: LocalCloud, original: Account, 
         given.append(said(client, calls))
         client.delete_table(**TABLE)
     assert given[0] == given[1]
+
+
+class Forms:
+    """Forms that a bucket of the local cloud takes."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def signed(self, key: str = "a", seconds: int = 60, fields: dict[str, str] | None = None) -> dict[str, Any]:
+        """Sign a form for 2 to 4 bytes under a key; what `fields` hold may go on otherwise after three characters."""
+        fields = fields or {}
+        form: dict[str, Any] = self._s3.generate_presigned_post(
+            Bucket="forms",
+            Key=key,
+            Fields={"Content-Type": "text/csv", **fields},
+            Conditions=[
+                {"Content-Type": "text/csv"},
+                ["content-length-range", 2, 4],
+                *(["starts-with", f"${name}", value[:3]] for name, value in fields.items()),
+            ],
+            ExpiresIn=seconds,
+        )
+        return form
+
+    @staticmethod
+    def post(form: dict[str, Any], content: bytes = b"a,b", **changed: str | None) -> httpx.Response:
+        """Post a form with fields changed, or (None) left out."""
+        fields = form["fields"] | {name.replace("_", "-"): value for name, value in changed.items()}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return httpx.post(form["url"], data=given, files={"file": ("x.csv", content)}, timeout=30)
+
+    def kept(self) -> dict[str, tuple[str, bytes]]:
+        objects = (one["Key"] for one in self._s3.list_objects_v2(Bucket="forms").get("Contents", []))
+        found = {key: self._s3.get_object(Bucket="forms", Key=key) for key in objects}
+        return {key: (one["ContentType"], one["Body"].read()) for key, one in found.items()}
+
+
+@pytest.fixture
+def forms(cloud: LocalCloud) -> Iterator[Forms]:
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    s3: Any = session().client("s3", endpoint_url=cloud.endpoint, config=config)
+    s3.create_bucket(Bucket="forms")
+    yield Forms(s3)
+    for key in (one["Key"] for one in s3.list_objects_v2(Bucket="forms").get("Contents", [])):
+        s3.delete_objects(Bucket="forms", Delete={"Objects": [{"Key": key}]})
+    s3.delete_bucket(Bucket="forms")
+    s3.close()
+
+
+@pytest.mark.parametrize("content", [b"a,", b"\x00\xff\x1f\x8b"])
+def test_a_form_is_taken_as_it_was_signed(forms: Forms, content: bytes) -> None:
+    """What keeps to the policy is an object, byte for byte; fields that S3 is to ignore do no harm."""
+    answer = forms.post(forms.signed(), content, x_ignore_me="1")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert forms.kept() == {"a": ("text/csv", content)}
+
+
+def test_a_form_may_leave_a_part_open(forms: Forms) -> None:
+    """A field that must begin with something may go on as it likes, and `${filename}` is the file's name."""
+    form = forms.signed("up/${filename}", fields={"x-amz-meta-note": "one thing"})
+    assert forms.post(form, x_amz_meta_note="one other").status_code == 204
+    assert forms.post(form, x_amz_meta_note="another").status_code == 403
+    assert [*forms.kept()] == ["up/x.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "changed", "status", "said"),
+    [
+        (b"a", {}, 400, "<Code>EntityTooSmall</Code>"),
+        (b"a,b,c", {}, 400, "<Code>EntityTooLarge</Code>"),
+        (b"a,b", {"key": "b"}, 403, "<Code>AccessDenied</Code>"),
+        (b"a,b", {"Content_Type": "text/html"}, 403, "Policy Condition failed"),
+        (b"a,b", {"Content_Type": None}, 403, "Policy Condition failed"),
+        (b"a,b", {"acl": "public-read"}, 403, "Extra input fields: acl"),
+        (b"a,b", {"policy": "e30="}, 403, "<Code>SignatureDoesNotMatch</Code>"),
+        (b"a,b", {"policy": None}, 403, "<Code>AccessDenied</Code>"),
+        (b"a,b", {"x_amz_signature": None}, 403, "<Code>SignatureDoesNotMatch</Code>"),
+    ],
+)
+def test_a_form_is_held_against_its_policy(
+    forms: Forms, content: bytes, changed: dict[str, str | None], status: int, said: str
+) -> None:
+    """Size, key, type and every other field are what was signed, or S3's error is the answer and nothing is kept."""
+    answer = forms.post(forms.signed(), content, **changed)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/xml")
+    assert said in answer.text
+    assert forms.kept() == {}
+
+
+def test_a_form_is_one_buckets(forms: Forms, cloud: LocalCloud) -> None:
+    """It is not taken where it was not signed for."""
+    form = forms.signed()
+    cloud.client("s3").create_bucket(Bucket="other")
+    assert "Policy Condition failed" in forms.post(form | {"url": f"{cloud.endpoint}/other"}).text
+
+
+def test_a_form_expires(forms: Forms) -> None:
+    """Afterwards it is refused, as S3 says it."""
+    form = forms.signed(seconds=1)
+    eventually(lambda: forms.post(form).status_code == 403)
+    assert "Policy expired" in forms.post(form).text
+
+
+def test_deleting_objects_is_no_form(forms: Forms, cloud: LocalCloud) -> None:
+    """The one other request that is posted to a bucket is as it was."""
+    forms.post(forms.signed())
+    answer = cloud.client("s3").delete_objects(Bucket="forms", Delete={"Objects": [{"Key": "a"}]})
+    assert [one["Key"] for one in answer["Deleted"]] == ["a"]

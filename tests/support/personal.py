@@ -1,8 +1,10 @@
 """Personal data that nothing else looks like, and a search that finds it however it is written."""
 
 import base64
+import csv
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,6 +111,19 @@ def packed(limit: int, values: Sequence[Value] = VALUES) -> list[str]:
 
 ALL = packed(10_000)[0]
 """All values in one text."""
+
+
+def csv_of(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def csv_around(usual: Mapping[str, str]) -> bytes:
+    """Return a CSV file with each value in each column of a row that is `usual` elsewhere, and with rows too long."""
+    texts = [*(value.text for value in VALUES), ALL]
+    rows = [[*{**usual, column: text}.values()] for column in usual for text in texts]
+    return csv_of([[*usual], *rows, texts, [ALL] * (len(usual) + 1), [ALL, "\0"]])
 
 
 def told(text: str, values: Sequence[Value] = VALUES) -> list[str]:

@@ -19,6 +19,7 @@ VARIABLES = {
     "AFTERWARD_JOBS_TABLE": "jobs",
     "AFTERWARD_LISTING_SHARDS": "4",
     "AFTERWARD_QUEUE_SEND_EMAIL": "https://sqs.us-east-1.amazonaws.com/123456789012/send-email",
+    "JWT_ISSUER": "https://login.example.com",
     "NOTIFICATIONS_TABLE": "notifications",
     "SMTP_HOST": "127.0.0.1",
     "SMTP_PORT": "587",
@@ -31,7 +32,7 @@ VARIABLES = {
 
 def init(function: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
     """Import a function as Lambda's init phase does, with variables changed or (None) missing."""
-    layers = [ROOT / "layers" / name for name in ("afterward", "catalog", "outbound")]
+    layers = [ROOT / "layers" / name for name in ("afterward", "catalog", "csv_pipeline", "outbound")]
     path = [*layers, ROOT / "functions" / function]
     environment = {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -68,6 +69,9 @@ def test_init_needs_no_service(function: str) -> None:
         ("log_activity", "ACTIVITY_TABLE", None),
         ("long_running_task", "AFTERWARD_LISTING_SHARDS", "0"),
         ("long_running_task", "AFTERWARD_QUEUE_SEND_EMAIL", "send email"),
+        ("merge_csv", "AFTERWARD_BUCKET", None),
+        ("s3_upload", "AFTERWARD_DIGEST_SECRET", None),
+        ("s3_upload", "JWT_ISSUER", " "),
         ("send_email", "SMTP_HOST", None),
         ("send_email", "SMTP_PORT", "smtp"),
         ("send_email", "SMTP_SENDER", None),

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from itertools import count, cycle
 from typing import Any, NoReturn
@@ -16,7 +17,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 from moto.core.models import botocore_stubber
+from moto.sqs.models import sqs_backends
 
+import process_csv
+import s3_upload
 import send_webhook
 from activity import activity_log, statistics
 from afterward.aws import client
@@ -36,8 +40,10 @@ from afterward.queues import Incoming
 from afterward.redrive import main as redrive
 from afterward.s3 import S3Blobs
 from afterward.sqs import SqsQueues
+from afterward.tasks import Tasks
 from afterward.testing import ManualClock
 from afterward.worker import Worker
+from csv_pipeline.objects import bucket_objects
 from destination import PublicGuard
 from inbox import table_inbox
 from long_running_task import half_a_second
@@ -49,13 +55,17 @@ from slow_task import one_second
 from tests.support.cloud import BUCKET, DEAD, TABLE
 from tests.support.gateway import Answer, Gateway
 from tests.support.logs import configured
-from tests.support.personal import ALL, ONE_EACH, VALUES, Evidence, packed
+from tests.support.personal import ALL, ONE_EACH, VALUES, Evidence, csv_around, csv_of, packed
 from tests.support.postmaster import Postmaster, postmaster
 from tests.support.resolver import TableResolver
 from tests.support.webserver import Connection, Request, WebServer, answer, web_server
 from tests.unit.app.conftest import TASKS, Deployed, deployment
 
 DAY = 86_400
+ACCOUNT = "123456789012"
+TOLD = "told"
+"""The queue on which S3 tells of uploads."""
+
 ROUNDS = 30
 EMAILS = [VALUES[0].text, VALUES[1].text]
 CARD = next(value for value in VALUES if value.kind == Kind.CREDIT_CARD)
@@ -78,6 +88,41 @@ BODIES = (
     json.dumps({ALL: ALL, "to_email": ALL, "subject": [ALL], "body": {ALL: ALL}}).encode(),
 )
 
+CUSTOMER = {
+    "id": "7",
+    "name": "Ada",
+    "email": "ada@example.com",
+    "phone": "",
+    "country": "GB",
+    "signed_up": "2026-11-22",
+    "balance": "1.50",
+    "note": "",
+    EMAILS[1]: "",
+}
+PAYMENT = {
+    "payment_id": "P-1",
+    "paid_at": "2026-11-22T09:30:00Z",
+    "amount": "1.50",
+    "currency": "EUR",
+    "card": "",
+    "iban": "",
+    "reference": "",
+    CARD.text: "",
+}
+NAMES = [value.text for value in VALUES]
+TABLES = {
+    "any": csv_of([NAMES, *(NAMES[shift:] + NAMES[:shift] for shift in range(len(NAMES))), [ALL], [*NAMES, ALL]]),
+    "customers": csv_around(CUSTOMER),
+    "payments": csv_around(PAYMENT),
+}
+"""CSV files with personal data in every cell, and in their headers, by what their rows should be."""
+
+HEADER = csv_of([NAMES])
+"""The same without rows."""
+
+SMALL = len(TABLES["any"]) - 1
+"""Bytes of a file that is scanned where it is divided: one of them is not."""
+
 Entry = Callable[[Mapping[str, Any], Context, Backend], Response]
 
 
@@ -89,6 +134,20 @@ def broken() -> NoReturn:
         group = ExceptionGroup(ALL, [ValueError(ALL), OSError(5, ALL, ALL)])
         group.add_note(ALL)
         raise group from cause
+
+
+def faltering(provider: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a provider that fails when it is asked for the first time."""
+    calls = count()
+    return lambda: provider() if next(calls) else broken()
+
+
+def form(content: bytes) -> bytes:
+    """Return a body of multipart/form-data, with all of it as the name and the type of a file, and as another field."""
+    name = ALL.replace('"', '\\"')
+    head = f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{ALL}\r\n'
+    file = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {ALL}\r\n\r\n'
+    return head.encode() + file.encode() + content + b"\r\n--b--\r\n"
 
 
 @dataclass
@@ -118,22 +177,22 @@ class Story:
 
         return Gateway(called, CLAIMS)
 
-    def operations(self) -> dict[str, tuple[str, str, list[dict[str, Any]], bool]]:
-        """Return method, path, parameters and whether there is a body of each of the application's routes, by name."""
+    def operations(self) -> dict[str, tuple[str, str, list[dict[str, Any]], str]]:
+        """Return method, path, parameters and the body's type, if any, of each of the application's routes, by name."""
         from api import app  # noqa: PLC0415 - Mangum wants the loop that a Lambda has
 
         return {
-            one["operationId"]: (method.upper(), path, one.get("parameters", []), "requestBody" in one)
+            one["operationId"]: (method.upper(), path, one.get("parameters", []), _type(one))
             for path, methods in app.openapi()["paths"].items()
             for method, one in methods.items()
         }
 
     def ask(self, name: str, /, given: Mapping[str, str] | None = None, body: object = None, **usual: str) -> Answer:
         """Make one request of a route: what is not given, and is required, is what the route's examples have."""
-        method, path, parameters, _ = self.operations()[name]
+        method, path, parameters, taken = self.operations()[name]
         address = self.web.url("/any", "localhost")
         needed = {"task_id": f"report-{next(self._numbers)}", "data_url": address, "webhook_url": address}
-        query, headers = {"unknown": ALL}, dict(HEADERS)
+        query, headers = {"unknown": ALL}, HEADERS | ({"content-type": taken} if taken else {})
         for parameter in parameters:
             key = parameter["name"]
             value = (given or {}).get(key) or usual.get(key)
@@ -150,20 +209,24 @@ class Story:
         answered = self.gateway.request(method, path, query=query, headers=headers, body=body)
         if answered.status < BAD_REQUEST:
             self.succeeded.setdefault(name, set()).update(given or ())
+        if name.startswith("upload"):
+            self.evidence.add("answers to uploads", answered.body, str(answered.headers))
         return answered
 
     def sweep(self, name: str, body: object = None) -> None:
         """Put something of each kind into each parameter of a route, one after the other, and into its body.
 
-        The first route that has a parameter gets all spellings in it. `body` is one that the route takes.
+        The first route that has a parameter gets all spellings in it. `body` is one that the route takes: a form comes
+        with each request, JSON once.
         """
         method, path, parameters, takes_body = self.operations()[name]
+        usual = body if isinstance(body, bytes) else BODIES[0]
         named = {parameter["name"]: parameter for parameter in parameters}
         # What all routes take alike goes along with the first request that is accepted.
         along = {one: self._texts(named.pop(one))[-1] for one in ALIKE & named.keys()}
         for parameter in named.values():
             for text in self._texts(parameter):
-                answered = self.ask(name, {parameter["name"]: text} | along, BODIES[0])
+                answered = self.ask(name, {parameter["name"]: text} | along, usual)
                 along = along if answered.status >= BAD_REQUEST else {}
         if along:
             self.ask(name, along, body)
@@ -212,10 +275,19 @@ class Story:
             "fetch_external_data": calls,
             "send_webhook": calls,
             "action_notification": mails,
+            "process_csv": {},
+            "scan_csv": {},
+            "split_csv": {},
+            "process_csv_chunk": {},
+            "merge_csv": {},
+            "notify_of_failure": {},
         }
 
     def failing(self) -> dict[str, Overrides]:
-        """Return the same where each task fails; servers fail by what they answer."""
+        """Return the same where each task fails; servers fail by what they answer.
+
+        The stages of a CSV file fail once, so that the next one has its turn, and the last of them for good.
+        """
         fails = lambda: lambda _item: broken()  # noqa: E731 - as above
         return {
             **self.healthy(),
@@ -226,6 +298,11 @@ class Story:
             "process_data": {made_up_data: fails},
             "log_activity": {activity_log: broken},
             "update_statistics": {statistics: broken},
+            "process_csv": {bucket_objects: faltering(bucket_objects)},
+            "scan_csv": {bucket_objects: faltering(bucket_objects)},
+            "split_csv": {bucket_objects: faltering(bucket_objects)},
+            "process_csv_chunk": {bucket_objects: faltering(bucket_objects)},
+            "merge_csv": {bucket_objects: broken},
         }
 
     @property
@@ -234,7 +311,7 @@ class Story:
 
     def work(self, overrides: Mapping[str, Overrides], *more: Worker) -> None:
         """Run all that waits to its end, as Lambda does, a day after the other."""
-        entries: dict[str, Entry] = {DEAD: DeadLetters.run}
+        entries: dict[str, Entry] = {DEAD: DeadLetters.run, TOLD: _told}
         for worker in (*(import_module(name).lambda_handler for name in TASKS), *more):
             own = Worker(worker.task, worker.implementation)
             own._execution = Execution(worker.implementation, worker.needs, overrides.get(worker.task.name, {}))
@@ -242,8 +319,15 @@ class Story:
         for _ in range(ROUNDS):
             if not sum(self._step(name, entry) for name, entry in entries.items()):
                 return
-            self.clock.advance(DAY)
+            self._next_day()
         raise AssertionError("messages are left")
+
+    def _next_day(self) -> None:
+        """Move time on, also for messages that were sent with a delay."""
+        self.clock.advance(DAY)
+        for queue in sqs_backends[ACCOUNT]["us-east-1"].queues.values():
+            for message in queue._messages:
+                message.delay(0)
 
     def _step(self, name: str, entry: Entry) -> int:
         """Deliver what waits on one queue; say how many messages that were."""
@@ -285,6 +369,11 @@ class Story:
                 QueueUrl=self.deployed.urls[queue], MessageBody=body, MessageAttributes=beside
             )
 
+    def put(self, key: str, content: bytes) -> None:
+        """Put an object into the bucket, as somebody who has a form or a right to does."""
+        with self.evidence.aside():
+            client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+
     def add(self, add: Callable[[DurableTasks], object]) -> None:
         """Add jobs as an endpoint does."""
         tasks = DurableTasks(self.using, "c0ffee00c0ffee00c0ffee00c0ffee00")
@@ -300,13 +389,17 @@ class Story:
 
     def invoke_wrongly(self) -> None:
         """Call each function with events of other kinds: what is raised, Lambda's runtime prints."""
-        handlers = [*(import_module(name).lambda_handler for name in TASKS), self.deployed.api.handler, DeadLetters()]
+        workers = [import_module(name).lambda_handler for name in (*TASKS, "s3_upload")]
+        handlers = [*workers, self.deployed.api.handler, DeadLetters()]
         for handler in handlers:
             for event in ({"detail": ALL}, {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": ALL}}}]}):
                 try:
                     handler(event, Invocation(10))
                 except Exception as error:  # noqa: BLE001 - whatever it raises is looked at
                     self.evidence.add("what functions raise", "".join(traceback.format_exception(error)))
+        for body in (ALL, json.dumps({"Records": [{"eventName": ALL}]}), json.dumps({"Event": ALL})):
+            message = Incoming("told", "receipt", body, 1, 0, {})
+            s3_upload.lambda_handler({"Records": [as_record(message)]}, Invocation(10))
 
     # What is left
 
@@ -316,14 +409,16 @@ class Story:
             for page in client("dynamodb").get_paginator("scan").paginate(TableName=table):
                 for item in page["Items"]:
                     for name, value in item.items():
-                        self.evidence.add(f"table {table}: {name}", name, *map(str, value.values()))
+                        about = " about files" if "Your CSV file" in str(value) else ""
+                        self.evidence.add(f"table {table}: {name}{about}", name, *map(str, value.values()))
         s3 = client("s3")
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
             for one in page.get("Contents", []):
                 found = s3.get_object(Bucket=BUCKET, Key=one["Key"])
-                for place, text in _parts(f"bucket {_prefix(one['Key'])}", found["Body"].read()):
+                for place, text in _parts(f"bucket {_place(one['Key'])}", found["Body"].read()):
                     self.evidence.add(place, text)
-                self.evidence.add("bucket: names", one["Key"], str(found["Metadata"]), found["ContentType"])
+                names = f"bucket: names{_of_uploads(one['Key'])}"
+                self.evidence.add(names, one["Key"], str(found["Metadata"]), found["ContentType"])
         for request in self.web.requests:
             kind = "webhook" if request.method == "POST" else "fetch"
             self.evidence.add(f"{kind}: address", request.target)
@@ -333,8 +428,28 @@ class Story:
             self.evidence.add("mails", mail.as_string(), str(mail["Subject"]), str(mail["To"]), mail.get_content())
 
 
-def _prefix(key: str) -> str:
-    return f"{key.partition('/')[0]}/"
+def _type(operation: Mapping[str, Any]) -> str:
+    """Return what a route's body is, as its header says it; empty where it takes none."""
+    (content,) = operation.get("requestBody", {"content": [""]})["content"]
+    return f"{content}; boundary=b" if content.startswith("multipart/") else content
+
+
+def _told(event: Mapping[str, Any], context: Context, _using: Backend) -> Response:
+    return s3_upload.lambda_handler(event, context)
+
+
+def _place(key: str) -> str:
+    """Return which of the bucket's objects this is one of: of results and of scratch files, of what name."""
+    folder, _, rest = key.partition("/")
+    if folder == "results":
+        return f"results/{rest.rpartition('/')[2]}"
+    if folder == "scratch":
+        return "scratch/" + re.sub(r"[0-9]{5}(-[0-9a-f]{32})?", "*", rest.partition("/csv/")[2])
+    return f"{folder}/"
+
+
+def _of_uploads(key: str) -> str:
+    return " of uploads" if key.startswith("uploads/") else ""
 
 
 def _parts(place: str, raw: bytes) -> Iterator[tuple[str, str]]:
@@ -375,8 +490,8 @@ def recorded(evidence: Evidence) -> Iterator[None]:
 def _pieces(service: str, operation: str, url: str, raw: bytes) -> Iterator[tuple[str, str]]:
     if service == "s3":
         key = url.partition("?")[0].partition("amazonaws.com/")[2].removeprefix(f"{BUCKET}/")
-        yield "addresses of calls to S3", url
-        yield from _parts(f"{operation} to {_prefix(key)}", raw)
+        yield f"addresses of calls to S3{_of_uploads(key)}", url
+        yield from _parts(f"{operation} to {_place(key)}", raw)
         return
     if service not in {"sqs", "dynamodb"}:
         yield f"{operation} of {service}", raw.decode(errors="replace")
@@ -406,8 +521,12 @@ def story(evidence: Evidence, *more: str) -> Iterator[Story]:
         patch.setenv("POWERTOOLS_LOG_LEVEL", "DEBUG")
         deployed = stack.enter_context(deployment(patch))
         urls = deployed.urls
-        urls.update({name: deployed.sqs.client.create_queue(QueueName=name)["QueueUrl"] for name in more})
+        urls.update({name: deployed.sqs.client.create_queue(QueueName=name)["QueueUrl"] for name in (*more, TOLD)})
+        _tell_of_uploads()
         using = _backend(deployed, clock := ManualClock())
+        patch.setenv("JWT_ISSUER", CLAIMS["iss"])
+        patch.setattr(s3_upload, "Tasks", partial(Tasks, using=using))
+        patch.setattr(process_csv, "AT_HAND", SMALL)
         from api import app  # noqa: PLC0415 - Mangum wants the loop that a Lambda has
 
         patch.setitem(app.dependency_overrides, store, lambda: using)
@@ -423,6 +542,17 @@ def story(evidence: Evidence, *more: str) -> Iterator[Story]:
     evidence.add("log", log.getvalue())
     evidence.add("standard output", out.getvalue())
     evidence.add("standard error", err.getvalue())
+
+
+def _tell_of_uploads() -> None:
+    queue = {
+        "QueueArn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:{TOLD}",
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "uploads/"}]}},
+    }
+    client("s3").put_bucket_notification_configuration(
+        Bucket=BUCKET, NotificationConfiguration={"QueueConfigurations": [queue]}
+    )
 
 
 def _backend(deployed: Deployed, clock: ManualClock) -> Backend:

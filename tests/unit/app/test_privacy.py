@@ -1,6 +1,7 @@
 """Personal data goes where it was sent and nowhere else, by every route and task, in all that they write."""
 
 import base64
+import gzip
 import io
 import json
 import logging
@@ -13,14 +14,14 @@ import pytest
 from afterward.background import DurableTasks
 from afterward.pii import Kind
 from afterward.pii.logs import uninstall
-from catalog import update_statistics
+from catalog import notify_of_failure, send_notification, update_statistics
 from routes.notification import inbox
 from tests.support.cloud import DEAD
 from tests.support.logs import configured
 from tests.support.personal import ALL, VALUES, Evidence, packed, told
 from tests.unit.app import outspoken
 from tests.unit.app.conftest import TASKS
-from tests.unit.app.exposed import CARD, EMAILS, IDS, Story, broken, story
+from tests.unit.app.exposed import CARD, EMAILS, HEADER, IDS, TABLES, Story, broken, form, story
 from tests.unit.app.outspoken import CHOSEN, STATE
 
 ADDED = ("send_notification", "start_task", "process", "safe_task", "perform_action", "record_action")
@@ -37,8 +38,18 @@ HOLDS_ALL = {
     "bucket envelopes/": "the same",
     "PutItem of notifications": "the inbox: where a notification was sent",
     "table notifications: text": "the inbox",
-    "PutObject to results/": "what was fetched, for the one who has asked for it",
-    "bucket results/": "the same",
+    "PutObject to results/data.json": "what was fetched, for the one who has asked for it",
+    "bucket results/data.json": "the same",
+    "PutObject to uploads/": "the file as it was sent",
+    "bucket uploads/": "the same",
+    "bucket: names of uploads": "what a file is called by whoever puts it into the bucket; the API gives no such names",
+    "addresses of calls to S3 of uploads": "the same, where the file is read",
+    "PutObject to scratch/unpacked.csv": "a packed file, which cannot be read in parts",
+    "bucket scratch/unpacked.csv": "the same, of a file that could not be processed",
+    "PutObject to scratch/plan.json": "where the file is, and its columns as it names them",
+    "bucket scratch/plan.json": "the same, of a file that could not be processed",
+    "PutObject to scratch/division.json": "where the file is, and its columns as it names them",
+    "bucket scratch/division.json": "the same, of a file that could not be processed",
     "fetch: address": "where data was to be fetched from",
     "webhook: address": "where a webhook was to be sent",
     "mails": "the mail that was to be sent",
@@ -60,6 +71,8 @@ HOLDS_A_USERS_NUMBER = {
     "TransactWriteItems of activity, jobs, statistics": "both",
     "table activity: user": "whose activity it is",
     "table statistics: user": "whose statistics they are",
+    "answers to uploads": "whose upload it is: a part of its key",
+    "table notifications: text about files": "whose inbox it is",
 }
 """A `user_id` is the number by which the application knows a user, also where it could be a card's."""
 
@@ -92,6 +105,14 @@ SAYS_KINDS = {
     "table activity: action",
     "table statistics: id",
     "PutObject to scratch/",
+    "PutObject to scratch/parts/*/clean.csv",
+    "PutObject to scratch/parts/*/rejects.csv",
+    "PutObject to scratch/chunks/*.json",
+    "bucket results/clean.csv",
+    "bucket results/rejects.csv",
+    "bucket results/summary.json",
+    "answers to uploads",
+    "table notifications: text about files",
     "SendMessage: beside the body",
     "archived: beside the body",
 }
@@ -112,6 +133,9 @@ NEVER_TAKEN = {
     "read_notifications.limit": "the same",
     "read_statistics.days": "a number up to 366",
     "start_task.items_count": "a number up to 10,000",
+    "upload_csv.rows": "one of three words",
+    "upload_csv_url.rows": "the same",
+    "upload_csv_url.content_type": "the same",
 }
 """Parameters that take no personal data, and why."""
 
@@ -133,6 +157,7 @@ def played() -> Played:
         misbehave(running)
         speak(running)
         disturb(running)
+        upload(running)
         running.work(running.healthy(), *outspoken.WORKERS)
         fail(running)
         running.invoke_wrongly()
@@ -142,8 +167,9 @@ def played() -> Played:
 
 def sweep(running: Story) -> None:
     """Put everything into every parameter of every route."""
+    bodies = {"send_email": MAIL, "upload_csv": form(HEADER)}
     for name in running.operations():
-        running.sweep(name, MAIL if name == "send_email" else None)
+        running.sweep(name, bodies.get(name))
     running.ask("tasks")
     running.ask("send_email", MAIL)
     running.ask("send_email", body=MAIL)
@@ -185,10 +211,22 @@ def disturb(running: Story) -> None:
     """Leave messages on the queues that are no jobs, or not those of their queue's task."""
     job = json.loads(next(body for body in running.evidence.texts["message: body"] if '"send_email"' in body))
     wrong = [{"task": "no_such_task"}, {"version": 99}, {"arguments": {ALL: ALL}}]
-    for body in (ALL, json.dumps(ALL), json.dumps({"v": ALL}), *(json.dumps(job | about) for about in wrong)):
+    told_by_s3 = {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": ALL}}}]}
+    junk = (ALL, json.dumps(ALL), json.dumps({"v": ALL}), json.dumps(told_by_s3))
+    for body in (*junk, *(json.dumps(job | about) for about in wrong)):
         running.send("send_email", body)
         running.send(DEAD, body)
         running.send(DEAD, body, reason=ALL, error="ValueError")
+
+
+def upload(running: Story) -> None:
+    """Have CSV files come with a request, by a form, and by somebody who puts them into the bucket under any name."""
+    assert running.ask("upload_csv", body=form(TABLES["payments"]), rows="payments").status == 202
+    assert running.ask("upload_csv", body=form(HEADER), rows="customers").status == 202
+    posted = running.ask("upload_csv_url", rows="customers").json["fields"]["key"]
+    running.put(posted, TABLES["customers"])
+    running.put(f"uploads/{CARD.compact}/{ALL}", gzip.compress(TABLES["any"]))
+    running.put(f"uploads/{EMAILS[0]}/{ALL}", HEADER)
 
 
 def fail(running: Story) -> None:
@@ -203,6 +241,8 @@ def fail(running: Story) -> None:
     asked.append(running.ask("trigger_external_fetch", {"data_url": leaving, "webhook_url": busy}))
     jobs = [str(one.json["task_id"]) for one in asked]
     running.add(lambda tasks: tasks.add_task(update_statistics, 7, TEXTS["action"]))
+    running.add(tell_too_much)
+    running.put(f"uploads/7/{ALL}", gzip.compress(TABLES["any"]))
     running.work(running.failing())
     running.redrive()
     for job in (*jobs[:2], *jobs[-3:]):
@@ -217,6 +257,12 @@ def fail(running: Story) -> None:
     fetched = running.ask("trigger_external_fetch")
     running.work(running.healthy())
     running.ask("task_result", task_id=fetched.json["task_id"], name="data.json")
+
+
+def tell_too_much(tasks: DurableTasks) -> None:
+    """Have a failure told of in more words than a notification can have."""
+    tasks.add_task(send_notification, EMAILS[0], ALL)
+    tasks.add_task(notify_of_failure.options(even_if_failed=True), EMAILS[0], (ALL * 4)[:2_000])
 
 
 def test_every_route_is_used(played: Played) -> None:
