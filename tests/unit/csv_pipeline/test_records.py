@@ -37,6 +37,12 @@ def expected_records(text: str) -> list[bytes]:
 @given(text=TEXT, feed=st.integers(1, 30), block=st.integers(1, 30))
 @example(text="a\r\nb\r\n", feed=2, block=2)
 @example(text="a\r\n\r\nb", feed=1, block=2)
+@example(text='a,"\n"\na,a\naaaaaa\n"a\n', feed=30, block=16)  # in quotes at the last line end
+@example(text='aaaa\n"a\na"\naaaa\n', feed=30, block=9)  # a record that goes on behind a block
+@example(text='a"\na"a\n"a"a"\na\n', feed=30, block=12)  # quotes that are text
+@example(text='"a\n","a\n"\na\n', feed=30, block=13)  # two lines, each with an even number of quotes
+@example(text='a"\ra\n"a\r\n"\r\na\n', feed=30, block=14)
+@example(text='"a"\r"\na\n', feed=30, block=8)
 def test_pieces_are_whole_records_of_the_same_bytes(text: str, feed: int, block: int) -> None:
     """However the bytes come: each piece is rows of its own, and together they are those of the whole."""
     data = text.encode()
@@ -49,6 +55,7 @@ def test_pieces_are_whole_records_of_the_same_bytes(text: str, feed: int, block:
 
 @settings(max_examples=500)
 @given(text=TEXT, feed=st.integers(1, 30), block=st.integers(1, 12))
+@example(text="aaaaaaaa\n" + "a" * 14 + "\n", feed=30, block=12)
 def test_records_that_are_too_long_are_named_where_they_stand(text: str, feed: int, block: int) -> None:
     """Exactly those of more bytes than allowed, whatever the feeds and blocks; the others are left as they are."""
     longest = 14
@@ -98,6 +105,19 @@ def test_only_the_record_that_is_too_long_is_skipped() -> None:
     found = [*records([b"x" * 4 * TILE + b"\n" + rows], ",", block=3 * TILE, longest=4 * TILE)]
     assert found[0] == TooLong(b"x" * BEGINNING)
     assert b"".join(piece for piece in found if isinstance(piece, bytes)) == rows
+
+
+@settings(max_examples=300)
+@given(
+    lines=st.lists(
+        st.sampled_from(["a,b", '"a",b', 'a,"b', 'b"', 'a"b', '"a""b"', "", '"', ".", "a\rb", '"\r"']), max_size=40
+    )
+)
+def test_lines_of_every_kind_are_cut_where_records_end(lines: list[str]) -> None:
+    """Also where a look at the lines with quotes is enough to see it."""
+    text = "".join(f"{line}\n" for line in lines)
+    pieces = [*records([text.encode()], ",", block=64, longest=1000)]
+    assert [row for piece in pieces if isinstance(piece, bytes) for row in rows_of(piece.decode())] == rows_of(text)
 
 
 def test_nothing_has_no_records() -> None:

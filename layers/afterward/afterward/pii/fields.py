@@ -52,13 +52,17 @@ class Pii:
 
     def __call__(self, value: str) -> str:
         """Return what stands in the place of a value; an empty one tells nothing and stays."""
-        policy = _policy(Treatment(self.mask), self._key())
+        policy = self.policy()
         if self.kind == TEXT:
             return mask(value, policy)
         if policy.default is Treatment.KEEP or not value.strip() or self._is_treated(value, policy.default):
             return value
         kind = Kind(self.kind) if self.kind in Kind.__members__ else cast("Kind", self.kind)
         return policy.replaced(value.strip(), kind)
+
+    def policy(self) -> Policy:
+        """Return the policy for what is found in a text; the key is asked for each time."""
+        return _policy(Treatment(self.mask), self._key())
 
     def printing(self) -> "Pii":
         """Return the same without a key: a log line or a traceback must not have to ask for a secret."""

@@ -14,6 +14,8 @@ from afterward.pii.finding import Finding, Span
 from afterward.pii.folding import ACCOUNT, FIRST_DIGIT, NEXT_DIGIT, classes, end_of, fold
 
 Scanner = Callable[[str], Iterable[Span]]
+Looks = tuple[tuple[Callable[[str], object], str, bool], ...]
+"""What a text must hold, who reads it then, and whether a text that holds none never will, however much is blanked."""
 
 PASSES = 3
 
@@ -47,40 +49,50 @@ _SHAPES = tuple(
 
 def find(text: str) -> list[Finding]:
     """Return what `text` holds, in its order; the offsets are into `text` as it was given."""
+    return found(text, SCANNERS)
+
+
+def found(text: str, scanners: Looks) -> list[Finding]:
+    """Return what these scanners find, where it is certain that the others find nothing."""
     if not isinstance(text, str):
         raise TypeError(f"personal data is found in text, not in {type(text).__name__}; decode it first")
     folded, offsets = fold(text)
-    spans = _spans(folded)
-    found: list[Finding] = []
+    spans = _spans(folded, scanners)
+    findings: list[Finding] = []
     for start, end, kind in sorted(spans):
         first, last = offsets[start], end_of(text, offsets[end - 1])
-        if found and first < found[-1].end:
+        if findings and first < findings[-1].end:
             # A value that was found behind another reaches into it, and nothing of either may be left.
-            found[-1] = Finding(found[-1].start, max(found[-1].end, last), found[-1].kind)
+            findings[-1] = Finding(findings[-1].start, max(findings[-1].end, last), findings[-1].kind)
         else:
-            found.append(Finding(first, last, kind))
-    return found
+            findings.append(Finding(first, last, kind))
+    return findings
 
 
-def _spans(text: str) -> list[Span]:
-    found: list[Span] = []
+def _spans(text: str, scanners: Looks) -> list[Span]:
+    spans: list[Span] = []
     for _ in range(PASSES):
-        text, more = _read(text)
-        found += more
+        text, more, scanners = _read(text, scanners)
+        spans += more
         if not more:
             break
-    return found
+    return spans
 
 
-def _read(text: str) -> tuple[str, list[Span]]:
-    found: list[Span] = []
-    for suspected, scanner in _SCANNERS:
+def _read(text: str, scanners: Looks) -> tuple[str, list[Span], Looks]:
+    """Return the text without what is found in it, what that is, and who has to read it again."""
+    spans: list[Span] = []
+    again = []
+    for suspected, scanner, lasting in scanners:
         if suspected(text):
+            again.append((suspected, scanner, lasting))
             more = list(_scanner(scanner)(text))
             if more:
                 text = _blank(text, more)
-                found += more
-    return text, found
+                spans += more
+        elif not lasting:
+            again.append((suspected, scanner, lasting))
+    return text, spans, tuple(again)
 
 
 @cache
@@ -111,15 +123,18 @@ def _holds_joined(text: str) -> object:
     )
 
 
-_SCANNERS: tuple[tuple[Callable[[str], object], str], ...] = (
-    (lambda text: "://" in text, "urls"),
-    (_holds_secret, "tokens"),
-    (lambda text: "@" in text or "%40" in text, "emails"),
-    (lambda text: ACCOUNT.search(classes(text)), "accounts"),
-    (lambda text: "::" in text or _GROUPS.search(text), "addresses6"),
-    (lambda text: text.count(".") > 2 and _QUAD.search(text), "addresses4"),  # noqa: PLR2004 - of a dotted quad
-    (lambda text: ("+" in text and _CALLING.search(text)) or "%2" in text, "international"),
-    (_DIGITS.search, "numbers"),
-    (_holds_joined, "joined"),
+SCANNERS: Looks = (
+    (lambda text: "://" in text, "urls", True),
+    (_holds_secret, "tokens", True),
+    (lambda text: "@" in text or "%40" in text, "emails", True),
+    (lambda text: ACCOUNT.search(classes(text)), "accounts", False),
+    (lambda text: "::" in text or _GROUPS.search(text), "addresses6", True),
+    (lambda text: text.count(".") > 2 and _QUAD.search(text), "addresses4", True),  # noqa: PLR2004 - of a dotted quad
+    (lambda text: ("+" in text and _CALLING.search(text)) or "%2" in text, "international", True),
+    (_DIGITS.search, "numbers", False),
+    (_holds_joined, "joined", True),
 )
-"""What a text must hold, and who reads it then; the surest kinds first."""
+"""The surest kinds first. What begins behind no letter may begin behind what was blanked; the rest has to be there."""
+
+WITHOUT_SECRETS: Looks = tuple(one for one in SCANNERS if one[1] != "tokens")
+"""For texts of which it is known already: nothing else takes as many looks."""

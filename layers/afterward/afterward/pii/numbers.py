@@ -125,7 +125,7 @@ def scan(text: str) -> Iterator[Span]:
         for start, end in _parted(text, match.start(), match.end()):
             run = Run(text, start, end)
             if run.groups and not (_IDENTIFIER.fullmatch(run.shape) and "-" in match.group()):
-                yield from _apart(_of(run))
+                yield from _apart(run)
 
 
 def _is_extended(text: str, end: int) -> bool:
@@ -151,15 +151,15 @@ def _of(run: Run) -> Iterator[Span]:
     yield from phones.national(run)
 
 
-def _apart(spans: Iterator[Span]) -> Iterator[Span]:
-    """Of spans that overlap keep the one that was found first."""
+def _apart(run: Run) -> list[Span]:
+    """Of spans that overlap keep the one that was found first; behind one that takes the whole run none can follow."""
     kept: list[Span] = []
-    taken = set[int]()
-    for start, end, kind in spans:
-        if taken.isdisjoint(range(start, end)):
-            taken.update(range(start, end))
+    for start, end, kind in _of(run):
+        if all(end <= first or last <= start for first, last, _ in kept):
             kept.append((start, end, kind))
-    yield from kept
+            if start <= run.groups[0][0] and run.groups[-1][1] <= end:
+                break
+    return kept
 
 
 def _cards(run: Run) -> Iterator[Span]:

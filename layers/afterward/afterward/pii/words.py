@@ -1,7 +1,9 @@
 """What is said directly before and after a number: it tells a phone from an order."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from functools import lru_cache
+from itertools import takewhile
 
 _BEFORE = 56
 _AFTER = 28
@@ -29,14 +31,17 @@ FILLERS = words(
 )  # fmt: skip
 
 
-def before(text: str, start: int) -> Iterator[str]:
-    """Yield the words before an offset, the nearest first, until something parts them from it."""
-    said = _NOTHING.sub(" ", text[max(0, start - _BEFORE) : start])
-    said = _CAMEL.sub(" ", _LISTED.sub("", said))
-    for word in reversed(_WORD.findall(said)):
-        if not word[0].isalpha():
-            return
-        yield word.lower()
+def before(text: str, start: int) -> tuple[str, ...]:
+    """Return the words before an offset, the nearest first, until something parts them from it."""
+    return _said(text[max(0, start - _BEFORE) : start])
+
+
+@lru_cache(256)
+def _said(text: str) -> tuple[str, ...]:
+    """Several rules ask what stands before the same number."""
+    said = _CAMEL.sub(" ", _LISTED.sub("", _NOTHING.sub(" ", text)))
+    nearest = reversed(_WORD.findall(said))
+    return tuple(word.lower() for word in takewhile(lambda word: word[0].isalpha(), nearest))
 
 
 def named_before(text: str, start: int, names: Collection[str], fillers: Collection[str] = FILLERS) -> bool:
