@@ -231,7 +231,7 @@ def test_an_upload_becomes_the_job_that_its_key_names(replay: Replay) -> None:
     replay.invoke("S3Upload", event)
     record = replay._record(f"{owner}#{job_id}")
     assert record["task"]["S"] == "process_csv"
-    assert record["links"]["N"] == "3"
+    assert record["links"]["N"] == "4"
 
 
 def test_every_event_says_what_comes_of_it() -> None:
