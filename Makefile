@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run receive redrive test lint format typecheck guards validate build bench openapi lock clean setup setup-sam
+.PHONY: help run token receive redrive test lint format typecheck guards validate scan build bench openapi lock clean setup setup-sam setup-sec
 
 # A Python from 3.11 to 3.13; choose another with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
@@ -11,8 +11,12 @@ LOCK := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-ind
 help:  ## Show this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it; ALLOW_LOOPBACK= names ports here that may be called; TIMEOUT= makes workers stop sooner)
-	@$(PY) -m local$(if $(TIMEOUT), --timeout "$(TIMEOUT)") --allow-loopback "$(ALLOW_LOOPBACK)"
+run: setup  ## Serve the application on http://127.0.0.1:8000 (PORT= changes it; AUTH=1 demands tokens; ALLOW_LOOPBACK= names ports here that may be called; TIMEOUT= makes workers stop sooner)
+	@$(PY) -m local$(if $(filter-out 0,$(AUTH)), --auth)$(if $(TIMEOUT), --timeout "$(TIMEOUT)") --allow-loopback "$(ALLOW_LOOPBACK)"
+
+# A shell has a USER of its own, whom nobody means here.
+token: setup  ## Print a token for `make run AUTH=1`: make token USER=7 (SCOPE=admin may act for every user; SECONDS= it is valid for)
+	@$(if $(filter command,$(origin USER)),,$(error Whose token? make token USER=7))$(PY) -m local.tokens $(if $(SCOPE),--scope "$(SCOPE)" )$(if $(SECONDS),--seconds "$(SECONDS)" )-- "$(USER)"
 
 receive: setup  ## Give JSON to whoever asks and print the webhooks that come in, on port 9000 (PORT= changes it)
 	@$(PY) -m local.receiver
@@ -44,6 +48,9 @@ validate: setup setup-sam  ## Check the template (the tests check it as SAM expa
 	$(SAM) validate --region us-east-1
 	$(SAM) validate --region us-east-1 --lint
 
+scan: setup setup-sec  ## Scan the template, the code and the lock (scripts/accepted.py says what is left, and why)
+	@$(PY) -m scripts.scan
+
 build: setup setup-sam  ## Build what `sam deploy` uploads, into .aws-sam/build
 	$(SAM) build
 
@@ -57,18 +64,22 @@ lock: setup  ## Lock the requirements anew (UPGRADE=--upgrade takes newer versio
 	$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	$(LOCK) --universal --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.11 requirements/sam.in -o requirements/sam.txt
+	$(LOCK) --universal --python-version 3.11 --excludes requirements/sec_excluded.in requirements/sec.in -o requirements/sec.txt
 	$(LOCK) --universal --python-version 3.11 -c requirements/dev.txt requirements/base.in -o layers/afterward/requirements.txt
 	$(LOCK) --universal --python-version 3.11 -c requirements/dev.txt --no-emit-package urllib3 requirements/outbound.in -o layers/outbound/requirements.txt
 
 clean:  ## Remove the environments and everything built
-	rm -rf .venv .venv-sam .aws-sam
+	rm -rf .venv .venv-sam .venv-sec .aws-sam
 
 setup: .venv/.ready
 setup-sam: .venv-sam/.ready
+setup-sec: .venv-sec/.ready
 
 .venv/.ready: requirements/uv.txt requirements/dev.txt
 .venv-sam/.ready: requirements/uv.txt requirements/sam.txt
-.venv/.ready .venv-sam/.ready:
+.venv-sec/.ready: requirements/uv.txt requirements/sec.txt
+.venv/.ready .venv-sam/.ready .venv-sec/.ready:
+	@test ! -L $(@D) || { echo "$(@D) is a link to another environment, which this would empty. Remove the link." >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "Afterward needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 		|| { echo "$(PYTHON) is not a Python from 3.11 to 3.13. Name one: make PYTHON=/path/to/python" >&2; exit 1; }

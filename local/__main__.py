@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 _READY = """
   {url}/docs   what the application can do
-  {url}        the application; you are the user {user}
+  {url}        the application; {who}
 
-  curl -X POST '{url}/send-notification/you@example.com?message=Hello'
+  curl -X POST '{url}/send-notification/you@example.com?message=Hello'{header}
 
   Mails go to {mails}. Ctrl-C ends everything.
 """
+
+_NO_TOKENS = {"who": "you are the user developer", "header": ""}
+_TOKENS = {
+    "who": "who calls it needs a token: make token USER=7",
+    "header": ' \\\n    -H "Authorization: Bearer $(make token USER=7)"',
+}
 
 
 def main() -> int:
@@ -39,23 +45,30 @@ def main() -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from local.cloud import LocalCloud  # noqa: PLC0415 - here a missing package can be said in one line
+    from local.authorizer import Authorizer  # noqa: PLC0415 - here a missing package can be said in one line
+    from local.cloud import LocalCloud  # noqa: PLC0415 - the same
     from local.errors import CannotStart  # noqa: PLC0415 - the same
     from local.redrive import reachable  # noqa: PLC0415 - the same
+    from local.tokens import Issuer  # noqa: PLC0415 - the same
+    from local.user import DevelopmentUser  # noqa: PLC0415 - the same
 
-    mails = Path(".local/mails")
+    state = Path(".local")
+    mails = state / "mails"
     try:
+        caller = Authorizer(Issuer.kept(state).keys) if options.auth else DevelopmentUser()
         with (
             LocalCloud(
                 port=options.port,
                 stream=sys.stdout,
                 mails=mails,
+                caller=caller,
                 allow_loopback=options.allow_loopback,
                 timeouts=options.timeout,
             ) as cloud,
             reachable(cloud.endpoint),
         ):
-            print(_READY.format(url=cloud.url, user="developer", mails=mails), flush=True)
+            told = _TOKENS if options.auth else _NO_TOKENS
+            print(_READY.format(url=cloud.url, mails=mails, **told), flush=True)
             threading.Event().wait()
     except CannotStart as error:
         return _refuse(str(error))
@@ -73,6 +86,9 @@ def _options() -> argparse.Namespace:
         default=(),
         metavar="PORT,PORT",
         help="ports of this machine that functions may call as they may call public addresses",
+    )
+    parser.add_argument(
+        "--auth", action="store_true", help="demand tokens, as the deployed API does; local.tokens prints them"
     )
     parser.add_argument(
         "--timeout", type=int, metavar="SECONDS", help="timeout of all functions that work off a queue, for a try"

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from afterward.pii import mask
 from local.account import ACCOUNT
 from local.server import Headers, Receive, Scope, Send, body_of, respond
+from local.user import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +48,19 @@ class Response:
 
 def refusal(status: int, message: str) -> Response:
     """Answer as the gateway itself does, which is never problem+json."""
-    return Response(status, [(b"content-type", b"application/json")], json.dumps({"message": message}).encode())
+    return Response(status, [(b"content-type", b"application/json")], _said(message))
+
+
+def challenge(refused: Refused) -> Response:
+    """Answer as its authorizer does: with no content type, as AWS shows it.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-jwt.html
+    """
+    return Response(refused.status, [(b"www-authenticate", refused.challenge.encode())], _said(refused.message))
+
+
+def _said(message: str) -> bytes:
+    return json.dumps({"message": message}, separators=(",", ":")).encode()
 
 
 NOT_FOUND = refusal(404, "Not Found")
@@ -82,10 +95,18 @@ class Gateway:
         for route in self._routes:
             variables = route.match(scope["method"], scope["path"])
             if variables is not None:
-                event = self._event(scope, body, route, variables, request_id)
-                outcome = await self._invoke(self._functions[route.function_arn], json.dumps(event).encode())
-                return response_of(outcome) if outcome else UNAVAILABLE
+                return await self._integrate(scope, body, route, variables, request_id)
         return NOT_FOUND
+
+    async def _integrate(
+        self, scope: Scope, body: bytes, route: Route, variables: Mapping[str, str], request_id: str
+    ) -> Response:
+        try:
+            event = self._event(scope, body, route, variables, request_id)
+        except Refused as refused:
+            return challenge(refused)
+        outcome = await self._invoke(self._functions[route.function_arn], json.dumps(event).encode())
+        return response_of(outcome) if outcome else UNAVAILABLE
 
     async def _invoke(self, function: Function, payload: bytes) -> Outcome | None:
         """Wait for the function as long as the gateway does; the function goes on all the same."""

@@ -27,6 +27,8 @@ class JwtAuthorizer:
 
     issuer: str
     audience: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
+    """Of which a token needs one, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def _group(variable: re.Match[str]) -> str:
 def _authorizer(api: Mapping[str, Any], operation: Mapping[str, Any]) -> JwtAuthorizer | None:
     schemes = api.get("components", {}).get("securitySchemes", {})
     for requirement in operation.get("security", []):
-        for name in requirement:
+        for name, scopes in requirement.items():
             jwt = schemes.get(name, {}).get("x-amazon-apigateway-authorizer", {}).get("jwtConfiguration")
             if jwt:
-                return JwtAuthorizer(jwt["issuer"], tuple(jwt["audience"]))
+                return JwtAuthorizer(jwt["issuer"], tuple(jwt["audience"]), tuple(scopes))
     return None

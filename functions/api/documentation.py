@@ -19,7 +19,7 @@ SECURITY = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "A token of the issuer that the deployment trusts. The local cloud asks for none.",
+    "description": "A token of the issuer that the deployment trusts. The local cloud asks for one with AUTH=1.",
 }
 
 _HEADERS = {

@@ -112,7 +112,7 @@ def test_the_caller_is_the_developer_where_a_token_is_asked_for(http: httpx.Clie
     """Claims are those of a token that the template's authorizer would accept."""
     jwt = seen(http.get("/items/1"))["requestContext"]["authorizer"]["jwt"]
     assert jwt == {
-        "claims": {"iss": "https://issuer.localhost", "sub": "developer", "aud": "afterward-local"},
+        "claims": {"iss": "https://issuer.localhost", "sub": "developer", "aud": "afterward-local", "scope": "admin"},
         "scopes": None,
     }
 

@@ -11,8 +11,14 @@ from urllib.parse import urlencode
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-ADA = {"iss": "https://issuer.example.com", "sub": "ada", "aud": "afterward"}
-BOB = {"iss": "https://issuer.example.com", "sub": "bob", "aud": "afterward"}
+ADA = {"iss": "https://issuer.example.com", "sub": "ada", "aud": "afterward", "scope": "admin"}
+BOB = ADA | {"sub": "bob"}
+"""Callers who may act for every user; `user` is one who may not."""
+
+
+def user(subject: str, **claims: str) -> dict[str, str]:
+    """Return the claims of somebody's token."""
+    return {"iss": ADA["iss"], "sub": subject, "aud": ADA["aud"]} | claims
 
 
 @dataclass(frozen=True, slots=True)

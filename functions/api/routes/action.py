@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 import catalog
+from access import FORBIDDEN, for_user
 from afterward.background import Accepted, BackgroundTasks, accepted
 from callback import callback
 
 router = APIRouter(tags=["actions"])
 
 
-@router.post("/action/{user_id}", status_code=202, dependencies=[callback])
+@router.post("/action/{user_id}", status_code=202, dependencies=[callback], responses=FORBIDDEN)
 async def perform_action(
-    user_id: Annotated[catalog.UserId, Path(description="Who performs it.")],
+    user_id: Annotated[int, for_user("Who performs it.")],
     action: Annotated[catalog.Action, Query(description="What is performed.")],
     background_tasks: BackgroundTasks,
 ) -> Accepted:

@@ -3,10 +3,11 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 import catalog
+from access import FORBIDDEN, for_user
 from activity import ActivityTables, activity_tables
 from afterward.background import Accepted, BackgroundTasks, accepted
 from afterward.background.threads import off_the_loop
@@ -14,7 +15,7 @@ from callback import callback
 
 router = APIRouter(tags=["activity"])
 
-UserId = Annotated[catalog.UserId, Path(description="The user's number.")]
+UserId = Annotated[int, for_user("The user's number.")]
 
 
 async def tables() -> ActivityTables:
@@ -60,7 +61,7 @@ class StatisticsOut(BaseModel):
     days: list[DayOut] = Field(description="The days on which there was any, newest first.")
 
 
-@router.post("/user/{user_id}/action", status_code=202, dependencies=[callback])
+@router.post("/user/{user_id}/action", status_code=202, dependencies=[callback], responses=FORBIDDEN)
 async def record_action(
     user_id: UserId,
     action: Annotated[catalog.Action, Query(description="What the user did.")],
@@ -75,7 +76,7 @@ async def record_action(
     return accepted(job, message=f"Action '{action}' recorded for user {user_id}")
 
 
-@router.get("/users/{user_id}/activity", response_description="What the user did, newest first.")
+@router.get("/users/{user_id}/activity", response_description="What the user did, newest first.", responses=FORBIDDEN)
 async def read_activity(
     user_id: UserId,
     tables: Annotated[ActivityTables, Depends(tables)],
@@ -87,7 +88,7 @@ async def read_activity(
     return ActivitiesOut(activity=lines)
 
 
-@router.get("/users/{user_id}/statistics", response_description="How often the user did what.")
+@router.get("/users/{user_id}/statistics", response_description="How often the user did what.", responses=FORBIDDEN)
 async def read_statistics(
     user_id: UserId,
     tables: Annotated[ActivityTables, Depends(tables)],

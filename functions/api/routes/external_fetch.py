@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 import catalog
+from access import FORBIDDEN, for_user
 from afterward.background import Accepted, BackgroundTasks, accepted
 from callback import callback
 
 router = APIRouter(tags=["external data"])
 
 
-@router.post("/trigger-external-fetch/{user_id}", status_code=202, dependencies=[callback])
+@router.post("/trigger-external-fetch/{user_id}", status_code=202, dependencies=[callback], responses=FORBIDDEN)
 async def trigger_external_fetch(
-    user_id: Annotated[catalog.UserId, Path(description="For whom the data is fetched.")],
+    user_id: Annotated[int, for_user("For whom the data is fetched.")],
     data_url: Annotated[catalog.Url, Query(description="What is fetched: JSON, text or XML of at most 10 MB.")],
     webhook_url: Annotated[
         catalog.Url,

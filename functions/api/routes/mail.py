@@ -7,10 +7,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 import catalog
-from afterward.background import Accepted, BackgroundTasks, accepted, problems
+from afterward.background import Accepted, BackgroundTasks, accepted, problem, problems
 from callback import callback
 
 router = APIRouter(tags=["e-mail"])
+
+REFUSED = problems(400) | problem(413, "The body has more than 2,500,000 bytes.")
 
 
 class EmailIn(BaseModel):
@@ -42,7 +44,7 @@ def _missing(name: str) -> dict[str, Any]:
     return {"type": "missing", "loc": ("query", name), "msg": "Field required in the query, or in a JSON body"}
 
 
-@router.post("/send-email/", status_code=202, dependencies=[callback], responses=problems(400))
+@router.post("/send-email/", status_code=202, dependencies=[callback], responses=REFUSED)
 async def send_email(email: Annotated[EmailIn, Depends(email_in)], background_tasks: BackgroundTasks) -> Accepted:
     """Send an e-mail by SMTP. The fields come in the query or as a JSON body."""
     job = background_tasks.add_task(catalog.send_email, email.to_email, email.subject, email.body)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 import catalog
+from access import FORBIDDEN, for_recipient
 from afterward.background import Accepted, BackgroundTasks, accepted
 from afterward.background.threads import off_the_loop
 from callback import callback
@@ -44,9 +45,11 @@ async def send_notification(
     return accepted(job, message="Notification sent in the background")
 
 
-@router.get("/users/{user_id}/notifications", response_description="What was delivered, newest first.")
+@router.get(
+    "/users/{user_id}/notifications", response_description="What was delivered, newest first.", responses=FORBIDDEN
+)
 async def read_notifications(
-    user_id: Annotated[catalog.Recipient, Path(description="An e-mail address, or the id of a user.")],
+    user_id: Annotated[str, for_recipient("An e-mail address, or the id of a user.")],
     inbox: Annotated[Inbox, Depends(inbox)],
     limit: Annotated[int, Query(ge=1, le=100, description="The most that is listed.")] = 50,
 ) -> NotificationsOut:

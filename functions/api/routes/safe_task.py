@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.exceptions import RequestValidationError
 
 import catalog
+from access import FORBIDDEN, for_user
 from afterward import Job
 from afterward.background import Accepted, BackgroundTasks, accepted
 from callback import callback
@@ -13,9 +14,9 @@ from callback import callback
 router = APIRouter(tags=["chains"])
 
 
-@router.post("/safe-task/{user_id}", status_code=202, dependencies=[callback])
+@router.post("/safe-task/{user_id}", status_code=202, dependencies=[callback], responses=FORBIDDEN)
 async def safe_task(
-    user_id: Annotated[catalog.UserId, Path(description="Whose inbox the message goes to.")],
+    user_id: Annotated[int, for_user("Whose inbox the message goes to.")],
     message: Annotated[catalog.Message, Query(description="What send_notification delivers.")],
     background_tasks: BackgroundTasks,
     task: Annotated[

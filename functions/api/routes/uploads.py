@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, File, HTTPException, Path, Query, UploadFile
+from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 import catalog
 import uploads
+from access import FORBIDDEN, for_user
 from afterward.background import Accepted, BackgroundTasks, accepted, problem, problems
 from afterward.background.threads import off_the_loop
 from afterward.pii import mask
@@ -21,7 +22,7 @@ LIMIT = 4_000_000
 
 LONGEST_NAME = 255
 
-UserId = Annotated[catalog.UserId, Path(description="Whose inbox hears how it went.")]
+UserId = Annotated[int, for_user("Whose inbox hears how it went.")]
 
 CsvFile = Annotated[
     UploadFile,
@@ -58,7 +59,7 @@ class UploadForm(Accepted):
     expires_in: int = Field(description="Seconds for which the form can be posted.", examples=[OPEN])
 
 
-@router.post("/upload-csv/{user_id}", status_code=202, responses=REFUSED)
+@router.post("/upload-csv/{user_id}", status_code=202, responses=FORBIDDEN | REFUSED)
 async def upload_csv(
     user_id: UserId,
     file: CsvFile,
@@ -95,6 +96,7 @@ def _name(file: UploadFile, user_id: int) -> str:
     "/upload-csv/{user_id}/url",
     status_code=202,
     response_description="The task waits for its file, up to six hours; then it runs, or its status says why not.",
+    responses=FORBIDDEN,
 )
 async def upload_csv_url(
     user_id: UserId,

@@ -1,4 +1,7 @@
-"""The API does what docs/openapi.json says: schemathesis makes requests of every kind for each of its operations."""
+"""The API does what docs/openapi.json says: schemathesis makes requests of every kind for each of its operations.
+
+They come through the local gateway's authorizer, which checks real tokens: nobody's, a user's and an admin's.
+"""
 
 import json
 import time
@@ -17,11 +20,18 @@ import catalog
 from afterward import Status
 from afterward.archive import keep_job
 from afterward.backend import Backend, backend
-from afterward.background import owner, store
+from afterward.background import store
 from afterward.clock import timestamp
+from afterward.digest import owner_digest
 from afterward.envelope import Envelope
 from afterward.records import queued
 from afterward.testing import ManualClock
+from local.authorizer import Authorizer
+from local.gateway import challenge
+from local.route import JwtAuthorizer
+from local.server import Receive, Scope, Send, respond
+from local.tokens import Issuer
+from local.user import Refused
 from tests.unit.app.conftest import Deployed
 
 DOCUMENT = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read_text())
@@ -53,25 +63,54 @@ CONFIG = SchemathesisConfig.from_dict(
     }
 )
 
-# API Gateway has checked the token before a request comes to the API, which is given the owner here.
+# Who may call is looked at here, and not by schemathesis, which knows no tokens that pass.
 API = schemathesis.openapi.from_dict({**DOCUMENT, "security": []}, config=CONFIG)
 
 
 class Callers:
     """A caller of its own for each request: what one of them has used, a key or an id, is new to the next.
 
-    Each has a task under the id of the examples; `answers` collects the statuses of all.
+    One after the other is an admin, the user whom the path names, and anybody. Each has a task under the id of the
+    examples; `answers` collects the statuses of all, `named` says whether any of their paths named a user.
     """
 
-    def __init__(self, using: Backend) -> None:
+    def __init__(self, using: Backend, issuer: Issuer) -> None:
         self.backend = using
+        self.issuer = issuer
         self.answers: set[int] = set()
+        self.named = False
+        self._authorizer = Authorizer(issuer.keys)
         self._numbers = count()
+        self._trusted = ""
         self._owner = ""
 
-    def next(self, path: str) -> None:
+    def next(self, case: schemathesis.Case[Any]) -> str:
+        """Prepare for a request, and return its token."""
         number = next(self._numbers)
-        self._owner = f"{number:032x}"
+        # Users of the same name are others with another issuer.
+        self._trusted = f"https://issuer.localhost/{number}"
+        user = str((case.path_parameters or {}).get("user_id") or "anybody") if number % 3 == 1 else "anybody"
+        self.named |= "{user_id}" in case.path
+        self._owner = owner_digest(self._trusted, user)
+        self._give_task(case.path, number)
+        times = {"iat": int(time.time()), "exp": int(time.time()) + 60}
+        scope = {"scope": "admin"} if number % 3 == 0 else {}
+        return self.issuer.sign({"iss": self._trusted, "aud": "afterward", "sub": user, **times, **scope})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through to the API, as the gateway does, or not."""
+        from api import app  # noqa: PLC0415 - the environment is there by now
+
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            found = self._authorizer.authorizer(JwtAuthorizer(self._trusted, ("afterward",)), headers)
+        except Refused as refused:
+            answer = challenge(refused)
+            await respond(send, answer.status, answer.headers, answer.body)
+            return
+        await app({**scope, "aws.event": {"requestContext": {"authorizer": found}}}, receive, send)
+
+    def _give_task(self, path: str, number: int) -> None:
         if "{task_id}" not in path or path.startswith("/start-task"):
             return
         envelope = Envelope(
@@ -87,24 +126,27 @@ class Callers:
         self.backend.records.add(replace(fresh, **_state_for(path, number)))
         keep_job(self.backend, envelope, "message-1", attempts=1)
 
-    async def owner(self) -> str:
-        return self._owner
-
     async def store(self) -> Backend:
         return self.backend
 
 
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer.kept(tmp_path_factory.mktemp("issuer"))
+
+
 @pytest.fixture
-def callers(deployed: Deployed) -> Iterator[Callers]:
-    """The API with owners to choose, and with time that nobody waits for."""
+def callers(deployed: Deployed, issuer: Issuer) -> Iterator[Callers]:
+    """The API behind its gateway, with time that nobody waits for."""
     from api import app  # noqa: PLC0415 - the environment is there by now
 
-    callers = Callers(replace(backend(), clock=ManualClock(time.time())))
-    app.dependency_overrides |= {owner: callers.owner, store: callers.store}
+    callers = Callers(replace(backend(), clock=ManualClock(time.time())), issuer)
+    app.dependency_overrides[store] = callers.store
     yield callers
     app.dependency_overrides.clear()
     assert callers.answers & {200, 202, 303}, "nothing that was sent made the API do anything"
     assert callers.answers & {404, 422}, "nothing that was sent was refused"
+    assert (403 in callers.answers) == callers.named, "whoever is another user is refused, and nobody else"
 
 
 def _state_for(path: str, number: int) -> dict[str, Any]:
@@ -120,8 +162,12 @@ def _state_for(path: str, number: int) -> dict[str, Any]:
 @API.parametrize()
 @settings(suppress_health_check=[*HealthCheck])
 def test_the_api_does_what_its_document_says(case: schemathesis.Case[Any], callers: Callers) -> None:
-    """Whatever is sent, the answer is one of those that the document has, as the document describes it."""
-    from api import app  # noqa: PLC0415 - as above
-
-    callers.next(case.path)
-    callers.answers.add(case.call_and_validate(app=app).status_code)
+    """Whatever is sent, the answer is one of those that the document has; without a token it is the gateway's 401."""
+    token = callers.next(case)
+    if not callers.answers:
+        refused = case.call(app=callers)
+        assert (refused.status_code, refused.content) == (401, b'{"message":"Unauthorized"}')
+        assert refused.headers["www-authenticate"] == ["Bearer"]
+    answer = case.call_and_validate(app=callers, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code not in {401, *range(500, 600)}
+    callers.answers.add(answer.status_code)
