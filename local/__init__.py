@@ -5,7 +5,9 @@
     template   what is to run, as AWS SAM expands it
     timeouts   the same with other timeouts, to see what a deadline does
     stack      its queues, tables, buckets and settings, created in moto and read back from it
+    roles      what its functions may do, by their policies
     aws        moto, in a process of its own
+    guard      lets functions do there what they may, and notes what they do
     function   a function: at most two execution environments, started on first use
     runtime    the Lambda Runtime API that those environments talk to
     gateway    HTTP requests become API Gateway events

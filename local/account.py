@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 # moto takes any; that they are not empty is botocore's wish.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
+RIGHTS = "/_rights"
+"""Where `local.aws` takes what functions may do; no bucket can be called so."""
+
+
+def credentials_of(function: str) -> dict[str, str]:
+    """Return the credentials of a function by its physical name, which is its access key: so it is known who asks."""
+    return {**CREDENTIALS, "AWS_ACCESS_KEY_ID": function}
 
 
 def session() -> boto3.Session:
@@ -46,6 +58,11 @@ class Account:
         client = make(service, endpoint_url=self.url, config=config)
         self._clients.append(client)
         return client
+
+    def restrict(self, roles: Mapping[str, Any]) -> None:
+        """Hold callers back, by their access keys, from what `local.guard.told` does not grant them."""
+        request = Request(f"{self.url}{RIGHTS}", json.dumps(roles).encode(), method="PUT")  # noqa: S310 - http
+        urlopen(request).close()  # noqa: S310 - the same
 
     def close(self) -> None:
         for client in self._clients:

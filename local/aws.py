@@ -1,4 +1,4 @@
-"""moto, served fast: `python -m local.aws FD` serves it on a socket that its parent has opened.
+"""moto, served fast: `python -m local.aws FD [RECORD]` serves it on a socket that its parent has opened.
 
 moto's own server answers about 100 requests a second, which is too few for 50 jobs. This one has one thread, since
 moto's state is not made for several; waiting for messages holds up nobody in it. The two services that every job uses
@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
@@ -28,8 +29,9 @@ from moto.sqs.models import Queue, sqs_backends
 from moto.sqs.responses import SQSResponse
 
 from local import patches
-from local.account import ACCOUNT, CREDENTIALS, REGION
+from local.account import ACCOUNT, CREDENTIALS, REGION, RIGHTS
 from local.bootstrap import die_with_parent
+from local.guard import Guard
 from local.server import Receive, Scope, Send, body_of, respond, server
 
 if TYPE_CHECKING:
@@ -100,21 +102,29 @@ class Arrivals:
 class Aws:
     """The ASGI application."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
         self._arrivals = Arrivals()
-        patches.apply(self._arrivals.announce)
+        self._guard = guard
+        patches.apply(self._arrivals.announce, guard.posting)
         self._others = DomainDispatcherApplication(create_backend_app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await body_of(receive, sys.maxsize) or b""
         environ = _environ(scope)
-        answer = self._receive_messages if environ.get("HTTP_X_AMZ_TARGET") == _RECEIVE else self._answer
         try:
-            response = await answer(environ, body)
+            response = self._guard.refusal(environ, body) or await self._allowed(environ, body)
         except Exception:  # noqa: BLE001 - what moto cannot do fails one request; why, stands in the log
             traceback.print_exc()
             response = 500, [], b"moto failed"
         await respond(send, *response)
+
+    async def _allowed(self, environ: Environ, body: bytes) -> Response:
+        if environ["PATH_INFO"] == RIGHTS:
+            self._guard.restrict(json.loads(body))
+            return 204, [], b""
+        if environ.get("HTTP_X_AMZ_TARGET") == _RECEIVE:
+            return await self._receive_messages(environ, body)
+        return self._guard.looked_up(environ, await self._answer(environ, body))
 
     async def _answer(self, environ: Environ, body: bytes) -> Response:
         environ["wsgi.input"] = io.BytesIO(body)
@@ -192,11 +202,11 @@ def _import_cloudformation() -> None:
         boto3.Session.get_available_regions = lookup  # type: ignore[method-assign]
 
 
-def main(descriptor: int) -> None:
-    """Serve on the socket with that file descriptor until the parent ends."""
+def main(descriptor: int, record: str = "") -> None:
+    """Serve on the socket with that file descriptor until the parent ends; `record` is a file for `Guard`."""
     die_with_parent()
     _import_cloudformation()
-    app = Aws()
+    app = Aws(Guard(Path(record) if record else None))
     # What is imported stays: looking at it again and again costs a tenth of the time.
     gc.collect()
     gc.freeze()
@@ -205,4 +215,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -19,6 +19,7 @@ from local.account import CREDENTIALS, REGION, Account
 from local.errors import CannotStart
 from local.function import Code, Function, Slot, check_handler
 from local.gateway import Gateway
+from local.guard import SAYS_REFUSED
 from local.log import Line, Log
 from local.mail import Mail, Mailbox, receiving
 from local.poller import Poller
@@ -26,12 +27,13 @@ from local.process import Process
 from local.route import routes_of
 from local.runtime import Outcome, RuntimeApi
 from local.server import listen, port_of, serving
-from local.user import Caller, DevelopmentUser
+from local.user import AUDIENCE, ISSUER, Caller, DevelopmentUser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from types import TracebackType
 
+    from local.policies import Right
     from local.stack import FunctionSettings, Stack
 
 _Result = TypeVar("_Result")
@@ -40,8 +42,8 @@ _Result = TypeVar("_Result")
 def local_parameters(smtp_port: int) -> dict[str, str]:
     """Give the template's parameters what they are on this machine; the others keep their Default."""
     return {
-        "JwtAudience": "afterward-local",
-        "JwtIssuer": "https://issuer.localhost",
+        "JwtAudience": AUDIENCE,
+        "JwtIssuer": ISSUER,
         "SmtpHost": "127.0.0.1",
         "SmtpPort": str(smtp_port),
         "SmtpSender": "afterward@localhost.localdomain",
@@ -57,7 +59,8 @@ class LocalCloud:
     API; `idle` is after how many seconds an unused execution environment ends; `own_runtime` does without
     awslambdaric; schedules fire `pace` times as often; functions that call public addresses may call the ports in
     `allow_loopback` on this machine as well; `timeouts` are seconds instead of the template's, by a function's logical
-    id, or one number for all functions that work off a queue.
+    id, or one number for all functions that work off a queue; `used` is a file that gets a line of JSON, a function, an
+    action and a resource, when a right that a policy grants is used first.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that serves
@@ -75,6 +78,7 @@ class LocalCloud:
         pace: float = 1,
         allow_loopback: Sequence[int] = (),
         timeouts: Mapping[str, int] | int | None = None,
+        used: Path | None = None,
     ) -> None:
         self._template = template.resolve()
         self._port = port
@@ -87,6 +91,7 @@ class LocalCloud:
         self._pace = pace
         self._allow_loopback = allow_loopback
         self._timeouts = {} if timeouts is None else timeouts
+        self._used = used
         self._log = Log(stream)
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="local-cloud", daemon=True)
@@ -130,6 +135,16 @@ class LocalCloud:
     def logs(self) -> list[Line]:
         """Lines that functions have written, and what the local cloud had to say about them."""
         return list(self._log.lines)
+
+    @property
+    def rights(self) -> Mapping[str, Sequence[Right]]:
+        """What each function may do, by its role."""
+        return {name: role.rights for name, role in self._stack.roles.items()}
+
+    @property
+    def refusals(self) -> list[str]:
+        """What functions were kept from doing."""
+        return [line.text for line in self._log.lines if line.source == "aws" and line.text.startswith(SAYS_REFUSED)]
 
     @property
     def resources(self) -> Mapping[str, str]:
@@ -177,7 +192,7 @@ class LocalCloud:
         entrance = running.enter_context(listen(self._port))
         self._url = f"http://127.0.0.1:{port_of(entrance)}"
         await self._receive_mails(running)
-        self._account = await running.enter_async_context(_aws(self._log))
+        self._account = await running.enter_async_context(_aws(self._log, self._used))
         self._stack = await asyncio.to_thread(self._create)
         self._functions = await self._start_functions(running)
         gateway = Gateway(routes_of(self._stack.apis), self._functions, self._caller, self._log)
@@ -255,13 +270,13 @@ def _path(settings: FunctionSettings, cache: Path) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def _aws(log: Log) -> AsyncIterator[Account]:
+async def _aws(log: Log, used: Path | None = None) -> AsyncIterator[Account]:
     """Run moto for as long as the block lasts."""
     with listen() as listening:
         listening.set_inheritable(True)
         url = f"http://127.0.0.1:{port_of(listening)}"
         process = await Process.start(
-            [sys.executable, "-m", "local.aws", str(listening.fileno())],
+            [sys.executable, "-m", "local.aws", str(listening.fileno()), *([str(used)] if used else [])],
             environment={**_without_aws(os.environ), **CREDENTIALS, "AWS_DEFAULT_REGION": REGION},
             folder=Path(__file__).parents[1],
             keep=[listening.fileno()],

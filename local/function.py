@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import bootstrap, runtime_client, telemetry
-from local.account import CREDENTIALS, REGION
+from local.account import REGION, credentials_of
 from local.errors import CannotStart
 from local.packages import RUNTIME
 from local.process import Process
@@ -87,7 +87,7 @@ class Code:
             "TZ": ":UTC",
             **settings.variables,
             **self.more,
-            **CREDENTIALS,
+            **credentials_of(settings.physical_name),
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_LAMBDA_RUNTIME_API": runtime_api,
             # Without a home botocore would read the developer's ~/.aws.

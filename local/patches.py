@@ -35,17 +35,25 @@ from moto.s3.responses import S3Response
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, SQSBackend
 
+from local.actions import object_arn
+from local.policies import Right
 from local.post_policy import Form
+from local.refusal import Refusal
 
 # Untyped, and so unknown to mypy.
 ast_nodes: Any = importlib.import_module("moto.dynamodb.parsing.ast_nodes")
 expressions: Any = importlib.import_module("moto.dynamodb.parsing.expressions")
 
 Arrived = Callable[[str], None]
+Posting = Callable[[str, Right], Refusal | None]
 
 
-def apply(arrived: Arrived) -> None:
-    """Change moto in this process; `arrived` hears the name of each queue where a message may have become visible."""
+def apply(arrived: Arrived, posting: Posting = lambda _key, _asked: None) -> None:
+    """Change moto in this process.
+
+    `arrived` hears the name of each queue where a message may have become visible. `posting` says whether the owner of
+    an access key, who has signed a form, may do what it does.
+    """
     # Nothing here may start a container: functions run as `local.function` runs them.
     default_user_config["lambda"] = {"use_docker": False}
     # S3 leaves the slashes of a key as they are:
@@ -55,7 +63,7 @@ def apply(arrived: Arrived) -> None:
     _cheaper_requests()
     _cheaper_expressions()
     _cheaper_transactions()
-    _checked_forms()
+    _checked_forms(posting)
     _announce(arrived)
 
 
@@ -300,8 +308,8 @@ def _put_back(table: Table, hash_key: Any, range_key: Any, item: Any) -> None:
         table.items[hash_key] = item
 
 
-def _checked_forms() -> None:
-    """A form that is posted to a bucket is held against its policy, which moto does not read."""
+def _checked_forms(posting: Posting) -> None:
+    """A posted form is held against its policy, which moto does not read, and against its signer's rights."""
     post = S3Response._bucket_response_post
 
     def checked(response: S3Response, request: Any, bucket_name: str) -> Any:
@@ -313,6 +321,9 @@ def _checked_forms() -> None:
         refusal = Form(bucket_name, posted, len(response.body)).refusal()
         if refusal:
             return refusal.status, {"content-type": "application/xml"}, refusal.xml
+        signer = posted["x-amz-credential"].partition("/")[0]
+        if refused := posting(signer, Right("s3:PutObject", object_arn(bucket_name, posted["key"]))):
+            return 403, {"content-type": "application/xml"}, refused.xml
         return post(response, request, bucket_name)
 
     _replace(S3Response, "_bucket_response_post", checked)

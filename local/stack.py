@@ -12,11 +12,14 @@ from botocore.parsers import ResponseParserError
 
 from local import template as kinds
 from local.errors import CannotStart
+from local.guard import told
+from local.roles import roles_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from local.account import Account
+    from local.policies import Role
     from local.template import Template
 
 NAME = "afterward"
@@ -74,6 +77,8 @@ class Stack:
     apis: tuple[Properties, ...]
     resources: Mapping[str, str]
     """Physical ids by logical id."""
+    roles: Mapping[str, Role]
+    """By logical id of the function."""
 
 
 def create(template: Template, account: Account, url: str) -> Stack:
@@ -107,12 +112,17 @@ class _Creation:
             for name in self._template.resources(kinds.FUNCTION)
             if name in resources
         }
+        resolved = {name: dict[str, Any]() for name in self._template.resources(kinds.ROLE)}
+        resolved |= {name: dict(found) for kind, name, found in restored if kind in {kinds.POLICY, kinds.ROLE}}
+        roles = roles_of(self._template, functions, resolved)
+        self._account.restrict(told({functions[name].physical_name: role for name, role in roles.items()}))
         return Stack(
             functions=functions,
             sources=tuple(self._sources({function.arn: function.name for function in functions.values()})),
             schedules=(*self._rules(), *_schedules(restored)),
             apis=tuple(properties["Body"] for kind, _, properties in restored if kind == kinds.API),
             resources=resources | secrets,
+            roles=roles,
         )
 
     def _create(self, stand_ins: Mapping[str, str]) -> dict[str, str]:

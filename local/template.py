@@ -27,13 +27,15 @@ BUCKET = "AWS::S3::Bucket"
 FUNCTION = "AWS::Lambda::Function"
 LAYER = "AWS::Lambda::LayerVersion"
 MAPPING = "AWS::Lambda::EventSourceMapping"
+POLICY = "AWS::IAM::ManagedPolicy"
 QUEUE = "AWS::SQS::Queue"
+ROLE = "AWS::IAM::Role"
 RULE = "AWS::Events::Rule"
 SCHEDULE = "AWS::Scheduler::Schedule"
 SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - the name of a type
 TABLE = "AWS::DynamoDB::Table"
 
-# What is left to moto's CloudFormation. Roles, policies, permissions, alarms and log groups change nothing locally.
+# What is left to moto's CloudFormation. Permissions, alarms and log groups change nothing locally.
 _CREATED = {
     BUCKET,
     FUNCTION,
@@ -50,6 +52,8 @@ _CREATED = {
 RESTORED = {
     API: ["Body"],
     BUCKET: ["CorsConfiguration", "NotificationConfiguration"],
+    POLICY: ["PolicyDocument"],
+    ROLE: ["ManagedPolicyArns", "Policies"],
     SCHEDULE: ["ScheduleExpression", "Target", "State"],
     SECRET: ["GenerateSecretString", "SecretString"],
     TABLE: ["TimeToLiveSpecification"],
@@ -179,7 +183,7 @@ def _adapted(resource: Resource) -> Resource:
     return {**resource, "Properties": properties, "DependsOn": []}
 
 
-# moto wants a role that exists, whatever it allows.
+# moto wants a role that exists, whatever it allows; what a function may do, `local.guard` sees to.
 _ROLE = "RoleOfLocalFunctions"
 _ROLES = {_ROLE: {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}}
 _SUB = re.compile(r"\$\{([A-Za-z0-9]+(?:\.[A-Za-z0-9.]+)?)\}")

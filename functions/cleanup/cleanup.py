@@ -15,7 +15,7 @@ def clean_up(
     scratch: Annotated[Scratch, Depends(bucket_scratch, scope="environment")] = injected,
 ) -> None:
     """Delete what this chain's jobs have left, whether they succeeded or not. Another attempt finds less to do."""
-    deleted = scratch.clear(chain.id)
+    deleted = scratch.clear(chain)
     progress.report(deleted, deleted, f"Scratch files deleted: {deleted}")
 
 

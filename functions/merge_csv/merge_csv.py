@@ -28,7 +28,7 @@ def merge(  # noqa: PLR0913 - one is the task's, the others are injected
 ) -> None:
     """Join the parts inside S3. More than fit one invocation go on in the next one, behind those that are done."""
     progress.report(0, message="Merging")
-    work = Work(objects, chain.id)
+    work = Work(objects, chain)
     share = work.share()
     total = _Total.of(share, work.outcomes(len(share.division.chunks)))
     joints = _Joints(objects, results, progress)

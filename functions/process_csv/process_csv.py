@@ -24,7 +24,7 @@ def divide(  # noqa: PLR0913 - three are the task's, the others are injected
 ) -> None:
     """Find out how the file is written. A small one is divided at once, a large one when others have scanned it."""
     progress.report(0, message="Splitting")
-    work = Work(objects, chain.id)
+    work = Work(objects, chain)
     plan = planned(objects, _readable(objects, upload, work), rows)
     if plan.source.size <= AT_HAND:
         fan_out(

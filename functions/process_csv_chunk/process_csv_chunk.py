@@ -29,7 +29,7 @@ def process(
 
     Each attempt writes parts of its own; the outcome, which names them, comes last and replaces that of another.
     """
-    work = Work(objects, chain.id)
+    work = Work(objects, chain)
     share = work.share()
     engine = Engine(share.layout, SCHEMAS[share.rows])
     chunk, parts = share.division.chunks[number], f"parts/{number:05}-{uuid.uuid4().hex}"

@@ -18,7 +18,7 @@ def scan_range(
 ) -> None:
     """Find the records of one range, whatever may come before it."""
     progress.report(0, message="Splitting")
-    work = Work(objects, chain.id)
+    work = Work(objects, chain)
     work.save_scan(number, scan(objects, work.plan(), number))
 
 

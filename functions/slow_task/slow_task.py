@@ -28,7 +28,7 @@ def work_slowly(  # noqa: PLR0913 - five of them are injected
     scratch: Annotated[Scratch, Depends(bucket_scratch, scope="environment")] = injected,
 ) -> None:
     """Leave the scratch file first: one that fails behind it leaves something to clean up, as real work does."""
-    scratch.leave(chain.id, job.id, f"{mask(name)}: {seconds} s\n")
+    scratch.leave(chain, job.id, f"{mask(name)}: {seconds} s\n")
     for second in progress.track(range(1, seconds + 1)):
         progress.report(second - 1, seconds, f"Working, second {second} of {seconds}")
         work(second)

@@ -18,7 +18,7 @@ def split(
 ) -> None:
     """Put the ranges together, each of which was scanned by itself."""
     progress.report(0, message="Splitting")
-    work = Work(objects, chain.id)
+    work = Work(objects, chain)
     plan = work.plan()
     fan_out(work, shared(objects, plan, work.scans(len(plan.spans))), children, progress)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from afterward import Chain
 from afterward.aws import answering, client
 from afterward.errors import Unavailable
 from afterward.settings import required
@@ -13,29 +14,32 @@ from afterward.settings import required
 class Scratch(Protocol):
     """Where scratch files are kept, by chain and by the job that left them."""
 
-    def leave(self, chain: str, job: str, text: str) -> None: ...
+    def leave(self, chain: Chain, job: str, text: str) -> None: ...
 
-    def clear(self, chain: str) -> int:
+    def clear(self, chain: Chain) -> int:
         """Delete all that the chain's jobs have left, and say how many files that were."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class S3Scratch:
-    """The files are `scratch/<chain>/<job>`; what no cleanup deletes goes by the bucket's lifecycle, after 14 days."""
+    """The files are `scratch/<owner>/<chain>/<job>`.
+
+    What no cleanup deletes goes by the bucket's lifecycle, after 14 days.
+    """
 
     s3: Any
     bucket: str
 
-    def leave(self, chain: str, job: str, text: str) -> None:
+    def leave(self, chain: Chain, job: str, text: str) -> None:
         key = f"{_prefix(chain)}{job}"
         with answering("S3"):
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain; charset=utf-8")
 
-    def clear(self, chain: str) -> int:
+    def clear(self, chain: Chain) -> int:
         return sum(map(self._delete, self._pages(chain)))
 
-    def _pages(self, chain: str) -> Iterator[list[str]]:
+    def _pages(self, chain: Chain) -> Iterator[list[str]]:
         """Give the keys, as many as one request can delete (1,000) at a time."""
         with answering("S3"):
             for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=_prefix(chain)):
@@ -51,8 +55,8 @@ class S3Scratch:
         return len(keys)
 
 
-def _prefix(chain: str) -> str:
-    return f"scratch/{chain}/"
+def _prefix(chain: Chain) -> str:
+    return f"scratch/{chain.owner}/{chain.id}/"
 
 
 def bucket_scratch() -> S3Scratch:

@@ -10,6 +10,23 @@ from local.cloud import LocalCloud
 HERE = Path(__file__).parent
 APP = HERE / "app" / "template.yaml"
 STATE = HERE.parents[1] / ".local"
+ON_PURPOSE = tuple(f"Refused: {name} " for name in ("Hasty", "Probe", "Worker"))
+"""How refusals begin that tests ask for: those of the small application."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _allowed() -> Iterator[None]:
+    """See that in no local cloud of these tests a function of the application was kept from anything that it did."""
+    stop, refused = LocalCloud.stop, list[str]()
+
+    def noting(cloud: LocalCloud) -> None:
+        refused.extend(line for line in cloud.refusals if not line.startswith(ON_PURPOSE))
+        stop(cloud)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalCloud, "stop", noting)
+        yield
+    assert refused == []
 
 
 @pytest.fixture(scope="session")

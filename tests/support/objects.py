@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
 
+from afterward import Chain
 from afterward.errors import Unavailable
 from csv_pipeline.objects import LEAST_PART, MOST_PART, PIECE, Gone, Head, Segment, UploadLost
 
@@ -123,11 +124,11 @@ class MemoryScratch:
 
     objects: MemoryObjects
 
-    def leave(self, chain: str, job: str, text: str) -> None:
-        self.objects.put(f"scratch/{chain}/{job}", text.encode(), "text/plain; charset=utf-8")
+    def leave(self, chain: Chain, job: str, text: str) -> None:
+        self.objects.put(f"scratch/{chain.owner}/{chain.id}/{job}", text.encode(), "text/plain; charset=utf-8")
 
-    def clear(self, chain: str) -> int:
-        gone = [key for key in self.objects.files if key.startswith(f"scratch/{chain}/")]
+    def clear(self, chain: Chain) -> int:
+        gone = [key for key in self.objects.files if key.startswith(f"scratch/{chain.owner}/{chain.id}/")]
         for key in gone:
             del self.objects.files[key]
         return len(gone)

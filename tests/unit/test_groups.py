@@ -207,7 +207,7 @@ def test_groups_and_jobs_run_to_their_end(memory: Backend, clock: ManualClock) -
     while any(run(handler, memory) for handler in handlers):
         clock.advance(1)
     assert [text for text, _ in told] == ["1", "2", "2", "3"]
-    assert {chain.id for _, chain in told} == {"a"}
+    assert {(chain.owner, chain.id) for _, chain in told} == {(OWNER, "a")}
     assert told[0][1].ended == ""
     assert told[-1][1].ended > told[1][1].ended > ""
     assert {chain.status for _, chain in told} == {Status.COMPLETED}

@@ -209,6 +209,7 @@ class Delivery:
             broken_by=envelope.broken_by,
             ended=timestamp(envelope.ended) if envelope.ended else "",
             reason=self._reason_of(envelope.broken_by) if envelope.broken_by else "",
+            owner=envelope.owner,
         )
 
     def _reason_of(self, job_id: str) -> str:

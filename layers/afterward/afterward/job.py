@@ -44,7 +44,8 @@ class Chain:
 
     `id` names its first job. `status` is completed while all jobs before this one are, else how the first of them that
     did not complete has ended; `broken_by` is the id of that one, and `reason` says why. `ended` is when the job before
-    this one ended (ISO 8601, UTC), empty for the first.
+    this one ended (ISO 8601, UTC), empty for the first. `owner` is the digest under which the jobs are kept: ids are
+    unique to their owner only, so a name outside the library that should be the chain's own has it beside the id.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Chain:
     broken_by: str = ""
     ended: str = ""
     reason: str = ""
+    owner: str = ""
 
 
 def new_id() -> str:

@@ -33,6 +33,9 @@ P = ParamSpec("P")
 START = 1_795_000_000.0
 """Where a ManualClock begins: in November 2026."""
 
+OWNER = "test"
+"""Whose jobs a Trial runs."""
+
 
 @dataclass(slots=True)
 class _Call:
@@ -142,7 +145,7 @@ class Trial:
         given: dict[type, Any] = {
             Progress: progress,
             Job: job,
-            Chain: self.chain or Chain(self.job_id),
+            Chain: self.chain or Chain(self.job_id, owner=OWNER),
             Effects: Effects(written.batches),
             Results: Results(blobs, "results"),
             Children: children,
@@ -160,7 +163,7 @@ class Trial:
 
 
 def _children(job: Job) -> Children:
-    parent = Envelope(id=job.id, task=job.task, arguments={}, owner="test", created=job.created)
+    parent = Envelope(id=job.id, task=job.task, arguments={}, owner=OWNER, created=job.created)
     return Children(parent, queued(parent, parent, limit=1, shards=1, now=START))
 
 

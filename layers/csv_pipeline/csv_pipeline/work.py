@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from afterward import Chain
 from afterward.records import in_steps
 from csv_pipeline.layout import Layout
 from csv_pipeline.objects import Objects, Segment
@@ -60,9 +61,9 @@ class Outcome:
 class Work:
     """The objects of one chain. What is written again is the same, but for parts, which each attempt has of its own."""
 
-    def __init__(self, objects: Objects, chain: str) -> None:
+    def __init__(self, objects: Objects, chain: Chain) -> None:
         self.objects = objects
-        self._folder = f"scratch/{chain}/csv"
+        self._folder = f"scratch/{chain.owner}/{chain.id}/csv"
 
     def key(self, name: str) -> str:
         return f"{self._folder}/{name}"

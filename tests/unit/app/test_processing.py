@@ -73,7 +73,9 @@ def test_a_chain_runs_in_order(deployed: Deployed) -> None:
 
     deployed.run(slow(worked.append))
     assert worked == [1, 2, 1, 2, 3]
-    assert deployed.objects("scratch/") == sorted(f"scratch/{first}/{job}" for job in (first, second))
+    assert deployed.objects("scratch/") == sorted(
+        f"scratch/{envelope['owner']}/{first}/{job}" for job in (first, second)
+    )
 
     deployed.run(CLEANUP)
     assert deployed.objects("scratch/") == []
@@ -116,7 +118,7 @@ def test_a_broken_chain_is_cleaned_up(deployed: Deployed) -> None:
     (envelope,) = deployed.waiting("slow_task")
     second, last = (link["id"] for link in envelope["rest"])
     deployed.run(slow(fails))
-    assert deployed.objects("scratch/") == [f"scratch/{first}/{first}"]
+    assert deployed.objects("scratch/") == [f"scratch/{envelope['owner']}/{first}/{first}"]
     deployed.run(CLEANUP)
     statuses = {job: deployed.status(job) for job in (first, second, last)}
     assert [one["status"] for one in statuses.values()] == ["failed", "cancelled", "completed"]
@@ -237,11 +239,11 @@ class Files:
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], str] = {}
 
-    def leave(self, chain: str, job: str, text: str) -> None:
-        self.files[chain, job] = text
+    def leave(self, chain: Chain, job: str, text: str) -> None:
+        self.files[chain.id, job] = text
 
-    def clear(self, chain: str) -> int:
-        gone = [key for key in self.files if key[0] == chain]
+    def clear(self, chain: Chain) -> int:
+        gone = [key for key in self.files if key[0] == chain.id]
         for key in gone:
             del self.files[key]
         return len(gone)
@@ -295,7 +297,7 @@ def test_another_attempt_leaves_one_file(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_cleanup_leaves_other_chains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what the jobs of its own chain have left is deleted."""
     files = Files()
-    files.leave("another", "job", "kept")
+    files.leave(Chain("another"), "job", "kept")
     tasks, jobs = in_memory(monkeypatch, files)
     tasks.add_task(catalog.slow_task, "report", 1)
     last = tasks.add_task(catalog.cleanup, "report")

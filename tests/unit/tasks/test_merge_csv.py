@@ -22,16 +22,17 @@ from csv_pipeline.objects import bucket_objects, parts_of
 from csv_pipeline.work import Work
 from tests.support.objects import MemoryObjects
 
+CHAIN = Chain("chain-1", owner="ada")
 UPLOAD = "uploads/7/orders.csv"
 TYPE = "text/csv; charset=utf-8"
 REJECTS = "row,column,value,reason\n"
 LEAST = 16
 
 
-def processed(objects: MemoryObjects, text: str, *, chunk: int = 20, chain: str = "chain-1") -> MemoryObjects:
+def processed(objects: MemoryObjects, text: str, *, chunk: int = 20, chain: Chain = CHAIN) -> MemoryObjects:
     """Return the bucket with a file all of whose chunks were processed."""
     objects.put(UPLOAD, text.encode(), "text/csv")
-    trial = Trial(overrides={bucket_objects: lambda: objects}, chain=Chain(chain))
+    trial = Trial(overrides={bucket_objects: lambda: objects}, chain=chain)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dividing, "spans_of", partial(spans_of, chunk=chunk))
         trial.run(process_csv.divide, 7, UPLOAD, "any")
@@ -41,7 +42,7 @@ def processed(objects: MemoryObjects, text: str, *, chunk: int = 20, chain: str 
 
 
 def run(objects: MemoryObjects) -> Attempt:
-    return Trial(overrides={bucket_objects: lambda: objects}, chain=Chain("chain-1")).run(merge_csv.merge, 7)
+    return Trial(overrides={bucket_objects: lambda: objects}, chain=CHAIN).run(merge_csv.merge, 7)
 
 
 TEXT = "id,note\n1,plain\n2,write to ada@example.com\n\n3,too,many\n4,=1+1\n5,to bob@example.com\n"
@@ -114,7 +115,7 @@ def test_a_file_without_rows_has_results_too() -> None:
 def test_no_row_is_lost_unnoticed(more: int) -> None:
     """Where other rows were processed than the file has, there are no results, and nobody hears that all is well."""
     objects = processed(MemoryObjects(), TEXT)
-    work = Work(objects, "chain-1")
+    work = Work(objects, CHAIN)
     outcome = [*work.outcomes(2)][1]
     outcome.counts["kept"] += more
     work.save_outcome(1, outcome)
@@ -159,7 +160,7 @@ class Merging:
         tasks = DurableTasks.in_memory(clock=self.clock)
         self.jobs = MemoryJobs(tasks, seconds=10)
         self.job = tasks.add_task(catalog.merge_csv, 7)
-        processed(self.objects, MANY, chain=self.job.id)
+        processed(self.objects, MANY, chain=Chain(self.job.id, owner=tasks.owner))
         worker = merge_csv.lambda_handler
         bucket = {bucket_objects: lambda: self.objects}
         monkeypatch.setattr(worker, "_execution", Execution(worker.implementation, worker.needs, bucket))

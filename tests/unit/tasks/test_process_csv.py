@@ -18,6 +18,7 @@ from csv_pipeline.objects import Head, Segment, bucket_objects
 from csv_pipeline.work import Share, Work
 from tests.support.objects import MemoryObjects
 
+CHAIN = Chain("chain-1", owner="ada")
 UPLOAD = "uploads/7/orders.csv"
 TEXT = "id,name\n1,Ada\n2,Zoë\n\n3,Alan\n"
 
@@ -28,7 +29,7 @@ def divide(objects: MemoryObjects, body: bytes, rows: catalog.RowSchema = "any")
 
 
 def again(objects: MemoryObjects, rows: catalog.RowSchema = "any") -> Attempt:
-    trial = Trial(overrides={bucket_objects: lambda: objects}, chain=Chain("chain-1"))
+    trial = Trial(overrides={bucket_objects: lambda: objects}, chain=CHAIN)
     return trial.run(process_csv.divide, 7, UPLOAD, rows)
 
 
@@ -57,7 +58,7 @@ def test_a_small_file_is_divided_at_once() -> None:
     assert told(attempt.children) == [[("process_csv_chunk", 0)]]
     assert attempt.messages == ["Splitting", "Divided into 1 chunk"]
     assert (attempt.writes[-1]["progress"], attempt.writes[-1]["total"]) == (0, 4)
-    share = Work(objects, "chain-1").share()
+    share = Work(objects, CHAIN).share()
     assert (share.rows, share.source.key, share.layout.header) == ("any", UPLOAD, ("id", "name"))
     assert texts(objects, share) == ["1,Ada\n2,Zoë\n\n3,Alan\n".encode()]
 
@@ -69,7 +70,7 @@ def test_a_larger_file_has_a_job_for_each_chunk(monkeypatch: pytest.MonkeyPatch)
     attempt = divide(objects, TEXT.encode())
     assert told(attempt.children) == [[("process_csv_chunk", number) for number in range(3)]]
     assert attempt.messages[-1] == "Divided into 3 chunks"
-    assert texts(objects, Work(objects, "chain-1").share()) == [b"1,Ada\n", "2,Zoë\n".encode(), b"\n3,Alan\n"]
+    assert texts(objects, Work(objects, CHAIN).share()) == [b"1,Ada\n", "2,Zoë\n".encode(), b"\n3,Alan\n"]
 
 
 @pytest.mark.parametrize("at_hand", [0, len(TEXT.encode()) - 1])
@@ -82,7 +83,7 @@ def test_a_file_too_large_to_be_scanned_at_once_is_handed_out(monkeypatch: pytes
     assert told(attempt.children) == [[("scan_csv", 0), ("scan_csv", 1), ("scan_csv", 2)], ("split_csv",)]
     assert attempt.messages == ["Splitting"]
     assert "total" not in attempt.writes[-1]
-    assert [one.start for one in Work(objects, "chain-1").plan().spans] == [8, 18, 28]
+    assert [one.start for one in Work(objects, CHAIN).plan().spans] == [8, 18, 28]
 
 
 def test_a_file_as_large_as_can_be_scanned_at_once_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +107,9 @@ def test_a_packed_file_is_unpacked_first(packed: bytes) -> None:
     objects = MemoryObjects()
     attempt = divide(objects, packed)
     assert attempt.messages[-1] == "Divided into 1 chunk"
-    share = Work(objects, "chain-1").share()
-    head = objects.head("scratch/chain-1/csv/unpacked.csv")
-    assert share.source == Segment("scratch/chain-1/csv/unpacked.csv", 0, head.size, head.etag)
+    share = Work(objects, CHAIN).share()
+    head = objects.head("scratch/ada/chain-1/csv/unpacked.csv")
+    assert share.source == Segment("scratch/ada/chain-1/csv/unpacked.csv", 0, head.size, head.etag)
     assert (share.division.rows, share.layout.header) == (4, ("id", "name"))
     assert texts(objects, share) == ["1,Ada\n2,Zoë\n\n3,Alan\n".encode()]
 
@@ -127,7 +128,7 @@ def test_a_file_without_rows_is_none_to_refuse() -> None:
     attempt = divide(objects, b"id,name\n")
     assert attempt.children == ()
     assert attempt.messages[-1] == "Divided into 0 chunks"
-    share = Work(objects, "chain-1").share()
+    share = Work(objects, CHAIN).share()
     assert (share.division.rows, share.division.chunks, share.layout.header) == (0, (), ("id", "name"))
 
 
@@ -187,12 +188,16 @@ def test_another_attempt_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     objects = MemoryObjects()
     first = divide(objects, gzip.compress(TEXT.encode()))
-    shares = [Work(objects, "chain-1").share()]
+    shares = [Work(objects, CHAIN).share()]
     second = again(objects)
-    shares.append(Work(objects, "chain-1").share())
+    shares.append(Work(objects, CHAIN).share())
     assert first.children == second.children
     assert shares[0].division == shares[1].division
-    assert sorted(objects.files) == ["scratch/chain-1/csv/division.json", "scratch/chain-1/csv/unpacked.csv", UPLOAD]
+    assert sorted(objects.files) == [
+        "scratch/ada/chain-1/csv/division.json",
+        "scratch/ada/chain-1/csv/unpacked.csv",
+        UPLOAD,
+    ]
 
 
 def test_a_worker_keeps_its_bucket() -> None:

@@ -18,13 +18,14 @@ from csv_pipeline.scan import records
 from csv_pipeline.work import Outcome, Work
 from tests.support.objects import MemoryObjects
 
+CHAIN = Chain("chain-1", owner="ada")
 UPLOAD = "uploads/7/orders.csv"
 TEXT = "id,note\n1,plain\n2,write to ada@example.com\n\n3,too,many\n4,=1+1\n"
 REJECTS = "row,column,value,reason\n"
 
 
 def trial(objects: MemoryObjects) -> Trial:
-    return Trial(overrides={bucket_objects: lambda: objects}, chain=Chain("chain-1"))
+    return Trial(overrides={bucket_objects: lambda: objects}, chain=CHAIN)
 
 
 def divided(text: str, rows: catalog.RowSchema = "any") -> MemoryObjects:
@@ -40,7 +41,7 @@ def run(objects: MemoryObjects, number: int = 0) -> Attempt:
 
 
 def outcomes(objects: MemoryObjects) -> list[Outcome]:
-    work = Work(objects, "chain-1")
+    work = Work(objects, CHAIN)
     return [*work.outcomes(len(work.share().division.chunks))]
 
 
@@ -120,7 +121,7 @@ def test_a_chunk_of_any_size_is_worked_on_block_by_block(monkeypatch: pytest.Mon
 
     watched = Watched(least=10, files=objects.files)
     bucket = {bucket_objects: lambda: watched}
-    attempt = Trial(overrides=bucket, chain=Chain("chain-1"), clock=clock).run(process_csv_chunk.process, 0)
+    attempt = Trial(overrides=bucket, chain=CHAIN, clock=clock).run(process_csv_chunk.process, 0)
     assert cleaned(watched) == ("id,note\n" + lines, REJECTS)
     assert max(written) == 64
     reported = [one["progress"] for one in attempt.writes]
@@ -166,7 +167,7 @@ def test_an_attempt_that_fails_leaves_no_outcome(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(OSError, match="the network is gone"):
         run(objects)
     assert objects.uploads == {}
-    assert sorted(objects.files) == ["scratch/chain-1/csv/division.json", UPLOAD]
+    assert sorted(objects.files) == ["scratch/ada/chain-1/csv/division.json", UPLOAD]
 
 
 def test_a_file_that_was_replaced_is_not_processed() -> None:

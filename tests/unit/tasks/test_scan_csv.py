@@ -16,6 +16,7 @@ from csv_pipeline.objects import Gone, Segment, bucket_objects
 from csv_pipeline.work import Work
 from tests.support.objects import MemoryObjects
 
+CHAIN = Chain("chain-1", owner="ada")
 UPLOAD = "uploads/7/orders.csv"
 TEXT = b'id,name\n1,"Ada\nLovelace"\n2,Alan\n3,Grace\n'
 
@@ -32,7 +33,7 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> MemoryObjects:
 
 
 def trial(objects: MemoryObjects) -> Trial:
-    return Trial(overrides={bucket_objects: lambda: objects}, chain=Chain("chain-1"))
+    return Trial(overrides={bucket_objects: lambda: objects}, chain=CHAIN)
 
 
 def run(objects: MemoryObjects, number: int) -> Attempt:
@@ -41,7 +42,7 @@ def run(objects: MemoryObjects, number: int) -> Attempt:
 
 def test_each_range_leaves_what_it_means(objects: MemoryObjects) -> None:
     """Under its number, whichever is done first."""
-    work = Work(objects, "chain-1")
+    work = Work(objects, CHAIN)
     plan = work.plan()
     for number in (3, 1, 0, 2):
         assert run(objects, number).messages == ["Splitting"]

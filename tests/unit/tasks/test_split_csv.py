@@ -16,12 +16,14 @@ from csv_pipeline.objects import Gone, bucket_objects
 from csv_pipeline.work import Work
 from tests.support.objects import MemoryObjects
 
+AT_ONCE = Chain("at-once", owner="ada")
+SCANNED = Chain("scanned", owner="ada")
 UPLOAD = "uploads/7/orders.csv"
 TEXT = b'id,name\n1,"Ada\nLovelace"\n2,Alan\n\n3,Grace\n'
 
 
-def trial(objects: MemoryObjects, chain: str) -> Trial:
-    return Trial(overrides={bucket_objects: lambda: objects}, chain=Chain(chain))
+def trial(objects: MemoryObjects, chain: Chain) -> Trial:
+    return Trial(overrides={bucket_objects: lambda: objects}, chain=chain)
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +32,19 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at_once(objects: MemoryObjects) -> Attempt:
-    return trial(objects, "at-once").run(process_csv.divide, 7, UPLOAD, "any")
+    return trial(objects, AT_ONCE).run(process_csv.divide, 7, UPLOAD, "any")
 
 
 def scanned(objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch, rows: catalog.RowSchema = "any") -> None:
     """Let the file be planned, and each of its ranges be scanned."""
     monkeypatch.setattr(process_csv, "AT_HAND", 0)
-    trial(objects, "scanned").run(process_csv.divide, 7, UPLOAD, rows)
-    for number in range(len(Work(objects, "scanned").plan().spans)):
-        trial(objects, "scanned").run(scan_csv.scan_range, number)
+    trial(objects, SCANNED).run(process_csv.divide, 7, UPLOAD, rows)
+    for number in range(len(Work(objects, SCANNED).plan().spans)):
+        trial(objects, SCANNED).run(scan_csv.scan_range, number)
 
 
 def split(objects: MemoryObjects) -> Attempt:
-    return trial(objects, "scanned").run(split_csv.split)
+    return trial(objects, SCANNED).run(split_csv.split)
 
 
 def test_a_file_that_many_have_scanned_is_divided_as_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +54,7 @@ def test_a_file_that_many_have_scanned_is_divided_as_by_one(monkeypatch: pytest.
     by_one = at_once(objects)
     scanned(objects, monkeypatch)
     by_many = split(objects)
-    assert Work(objects, "scanned").share() == Work(objects, "at-once").share()
+    assert Work(objects, SCANNED).share() == Work(objects, AT_ONCE).share()
     assert by_many.children == by_one.children
     assert by_many.messages == by_one.messages == ["Splitting", "Divided into 4 chunks"]
     assert by_many.writes[-1]["total"] == 4
@@ -74,7 +76,7 @@ def test_a_header_that_does_not_fit_is_refused_before_rows_are_processed(monkeyp
     scanned(objects, monkeypatch, "customers")
     with pytest.raises(Discard, match="The header has no columns email"):
         split(objects)
-    assert "scratch/scanned/csv/division.json" not in objects.files
+    assert "scratch/ada/scanned/csv/division.json" not in objects.files
 
 
 def test_a_scan_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +84,6 @@ def test_a_scan_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = MemoryObjects()
     objects.put(UPLOAD, TEXT, "text/csv")
     scanned(objects, monkeypatch)
-    del objects.files["scratch/scanned/csv/scans/00001.json"]
+    del objects.files["scratch/ada/scanned/csv/scans/00001.json"]
     with pytest.raises(Gone, match=r"scans/00001\.json is gone"):
         split(objects)
