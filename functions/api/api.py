@@ -5,7 +5,7 @@ from functools import partial
 from operator import attrgetter
 
 # First, since it imports FastAPI with less work than FastAPI does by itself.
-from afterward.background import RequestLog, install, problems
+from afterward.background import BodyLimits, RequestLog, install, problems
 
 # isort: split
 from fastapi import FastAPI
@@ -35,9 +35,11 @@ app = FastAPI(
     version="0.1.0",
     generate_unique_id_function=attrgetter("name"),
     responses=problems(401, 500, 503),
+    form_limits={"max_files": 1, "max_fields": 10},
 )
 app.openapi = partial(documented, app.openapi)  # type: ignore[method-assign]  # FastAPI's own way
 install(app)
+app.add_middleware(BodyLimits)
 app.add_middleware(RequestLog)
 for routes in (
     notification,

@@ -21,6 +21,10 @@ TIMEOUT = 5.0
 PERMANENT = {*range(500, 600)} - {530}
 """Replies that say "do not try again" (RFC 5321, 4.2.1); 530 asks for a login, which is ours to set up (RFC 4954)."""
 
+_ENCODED = "=?"
+"""With which an encoded word begins (RFC 2047). EmailMessage decodes what a header is given: `=?utf-8?q?=0D=0ABcc:…?=`
+would become a line of its own. With a blank in between it is text, for us and for whoever reads the mail."""
+
 
 class Mailer(Protocol):
     """What sends a mail; raises Discard where no other attempt would help."""
@@ -82,10 +86,12 @@ def _outcome(code: int, reason: str) -> Exception:
 
 def mail_of(job: Job, sender: str, to_email: str, subject: str, body: str) -> EmailMessage:
     """Write a mail whose Message-ID and Date are the job's, so mail systems recognise what a second attempt repeats."""
+    if _ENCODED in to_email:
+        raise Discard("the recipient's address would be read as another one (RFC 2047)")
     message = EmailMessage()
     message["From"] = sender
     message["To"] = to_email
-    message["Subject"] = subject
+    message["Subject"] = subject.replace(_ENCODED, "= ?")
     message["Date"] = format_datetime(datetime.fromisoformat(job.created))
     message["Message-ID"] = f"<{job.id}@{sender.rpartition('@')[2]}>"
     message.set_content(body)

@@ -53,7 +53,7 @@ from process_data import made_up_data
 from scratch import bucket_scratch
 from slow_task import one_second
 from tests.support.cloud import BUCKET, DEAD, TABLE
-from tests.support.gateway import Answer, Gateway
+from tests.support.gateway import ADA, Answer, Gateway
 from tests.support.logs import configured
 from tests.support.personal import ALL, ONE_EACH, VALUES, Evidence, csv_around, csv_of, packed
 from tests.support.postmaster import Postmaster, postmaster
@@ -79,7 +79,7 @@ KEYS = cycle(packed(255, [value for value in VALUES if value.text.isascii()]))
 HEADERS = dict.fromkeys(
     ("authorization", "cookie", "forwarded", "from", "if-none-match", "origin", "prefer", "referer", "user-agent"), ALL
 ) | {"x-any": ALL, "x-forwarded-for": ALL}
-CLAIMS = {"iss": "https://issuer.example.com", "sub": EMAILS[0], "email": EMAILS[0], "ip": ADDRESS.text}
+CLAIMS = {"iss": ADA["iss"], "sub": EMAILS[0], "email": EMAILS[0], "ip": ADDRESS.text, "scope": "admin"}
 BODIES = (
     f'{{"to_email": "{ALL}'.encode(),
     ALL.encode("utf-16"),

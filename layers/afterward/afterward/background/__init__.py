@@ -1,7 +1,8 @@
 """Afterward's side of FastAPI: `from afterward.background import BackgroundTasks` (was: `from fastapi import …`)."""
 
 from afterward.background import deferred as deferred  # before anything imports FastAPI
-from afterward.background.caller import owner
+from afterward.background.caller import Caller, caller, owner
+from afterward.background.limits import BodyLimits
 from afterward.background.listing import LISTING, Listed, TaskList
 from afterward.background.problems import install, problem, problems
 from afterward.background.request_log import RequestLog
@@ -20,6 +21,8 @@ __all__ = [
     "WATCHING",
     "Accepted",
     "BackgroundTasks",
+    "BodyLimits",
+    "Caller",
     "DurableTasks",
     "Found",
     "JobStatus",
@@ -35,6 +38,7 @@ __all__ = [
     "Watched",
     "accepted",
     "accepted_response",
+    "caller",
     "durable_tasks",
     "found",
     "install",

@@ -53,7 +53,12 @@ class Paging:
 async def paging(
     limit: Annotated[int, Query(ge=1, le=100, description="The most that a page may hold.")] = 50,
     cursor: Annotated[
-        str | None, Query(description="`next` of the page before; without it, the first page.", examples=[_CURSOR])
+        str | None,
+        Query(
+            max_length=16_384,
+            description="`next` of the page before; without it, the first page.",
+            examples=[_CURSOR],
+        ),
     ] = None,
 ) -> Paging:
     """Take from a request which page it wants."""
