@@ -22,6 +22,7 @@ def test_locks_have_all_that_is_asked_for(root: Path) -> None:
         "base.in": root / "layers" / "afterward" / "requirements.txt",
         "dev.in": requirements / "dev.txt",
         "sam.in": requirements / "sam.txt",
+        "sec.in": requirements / "sec.txt",
         "uv.in": requirements / "uv.txt",
     }.items():
         names = set(re.findall(r"^([a-z0-9-]+)", (requirements / asked).read_text(), re.MULTILINE)) - {"-r"}

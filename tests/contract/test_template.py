@@ -23,6 +23,7 @@ NO_TASKS = ["S3Upload", "DeadLetter"]
 
 WILDCARDS = {
     ("BucketPolicy", "${Bucket.Arn}/*"): "a bucket's policy speaks of all its objects, to deny them without TLS",
+    ("QueuesPolicy", "*"): "a queue's policy speaks of that queue, to deny it without TLS",
     ("AddJobsPolicy", "${Bucket.Arn}/envelopes/*"): "a prefix: the objects' names are the jobs'",
     ("RunJobsPolicy", "${Bucket.Arn}/envelopes/*"): "the same",
     ("RunJobsPolicy", "${Bucket.Arn}/archive/*"): "the same",
@@ -30,10 +31,10 @@ WILDCARDS = {
     ("Api", "${Bucket.Arn}/results/*"): "the same, with the names that tasks give",
     ("Api", "${Bucket.Arn}/uploads/*"): "the same, by owner and job",
     ("FetchExternalData", "${Bucket.Arn}/results/*"): "the same",
-    ("SlowTask", "${Bucket.Arn}/scratch/*"): "the same, by chain and job",
+    ("SlowTask", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
     ("Cleanup", "${Bucket.Arn}/scratch/*"): "the same",
     ("ProcessCsv", "${Bucket.Arn}/uploads/*"): "the same, and files that somebody else has put there",
-    ("ProcessCsv", "${Bucket.Arn}/scratch/*"): "the same, by chain and job",
+    ("ProcessCsv", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
     ("ScanCsv", "${Bucket.Arn}/uploads/*"): "as for ProcessCsv",
     ("ScanCsv", "${Bucket.Arn}/scratch/*"): "the same",
     ("SplitCsv", "${Bucket.Arn}/uploads/*"): "the same",
@@ -177,11 +178,15 @@ def test_every_function_knows_every_queue(template: Template, tasks: dict[str, s
 
 
 def test_whoever_adds_jobs_may_send_to_every_queue(template: Template, tasks: dict[str, str]) -> None:
-    """The API, every worker and the functions of uploads and of dead letters may send to every task's queue."""
+    """The API, every worker and the function of dead letters may send to every task's queue; uploads become one task's.
+
+    What comes after a job is for the request to say, and not for the job's task.
+    """
     sends = {one for one in allowed(template, by="AddJobsPolicy") if one.startswith("sqs:")}
     assert sends == {f"sqs:SendMessage on {logical_id}Queue" for logical_id in tasks}
     for logical_id in ["Api", *tasks, *NO_TASKS]:
-        assert {"Ref": "AddJobsPolicy"} in template["Resources"][logical_id]["Properties"]["Policies"]
+        policies = template["Resources"][logical_id]["Properties"]["Policies"]
+        assert ({"Ref": "AddJobsPolicy"} in policies) == (logical_id != "S3Upload"), logical_id
 
 
 def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[str, str]) -> None:
@@ -191,8 +196,8 @@ def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[s
         assert sqs == {f"sqs:ChangeMessageVisibility on {logical_id}Queue", "sqs:SendMessage on DeadLetterQueue"}
 
 
-IN_PARTS = ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
-"""What writing an object of any size takes."""
+IN_PARTS = ("PutObject", "ListMultipartUploadParts")
+"""What writing an object of any size takes; who does not go on with it in another attempt throws it away, too."""
 
 OWN = {
     "SendNotification": {"dynamodb:PutItem on NotificationsTable"},
@@ -212,7 +217,7 @@ OWN = {
     },
     "ProcessCsv": {
         "s3:GetObject on ${Bucket.Arn}/uploads/*",
-        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS)),
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS, "AbortMultipartUpload")),
     },
     "ScanCsv": {
         "s3:GetObject on ${Bucket.Arn}/uploads/*",
@@ -224,7 +229,8 @@ OWN = {
     },
     "ProcessCsvChunk": {
         "s3:GetObject on ${Bucket.Arn}/uploads/*",
-        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS)),
+        *(f"s3:{action} on ${{Bucket.Arn}}/scratch/*" for action in ("GetObject", *IN_PARTS, "AbortMultipartUpload")),
+        "secretsmanager:GetSecretValue on PiiHashSecret",
     },
     "MergeCsv": {
         "s3:GetObject on ${Bucket.Arn}/scratch/*",
@@ -258,14 +264,16 @@ def test_the_api_reads_and_writes_no_more_than_it_answers_with(template: Templat
 def test_uploads_become_jobs_and_nothing_else(template: Template) -> None:
     """What turns uploads into jobs names them as the API does, and reads no object and no queue but its own."""
     assert allowed(template, by="S3Upload") == {
-        *(f"dynamodb:{action} on JobsTable" for action in ("DeleteItem", "UpdateItem")),
+        *(f"dynamodb:{action} on JobsTable" for action in ("DeleteItem", "PutItem", "UpdateItem")),
+        "sqs:SendMessage on ProcessCsvQueue",
         "secretsmanager:GetSecretValue on DigestSecret",
     }
 
 
 def test_only_our_buckets_send_to_the_uploads_queue(template: Template) -> None:
     """S3 may send for buckets of this account, and it may before the bucket tells it to."""
-    (statement,) = statements(template["Resources"]["S3UploadQueuePolicy"])
+    found = statements(template["Resources"]["S3UploadQueuePolicy"])
+    (statement,) = [one for one in found if one["Effect"] == "Allow"]
     assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
     assert (statement["Action"], targets(statement)) == ("sqs:SendMessage", ["S3UploadQueue"])
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
@@ -419,3 +427,26 @@ def test_access_logs_name_nobody(template: Template) -> None:
     fields = set(re.findall(r"\$context\.([a-zA-Z.]+)", line))
     assert json.loads(line).keys() >= {"requestId", "status"}
     assert not {field for field in fields if re.search("path|query|identity|claims", field, re.IGNORECASE)}
+
+
+def test_no_route_is_open(template: Template) -> None:
+    """Every route asks for a token of an issuer and an audience that whoever deploys has to name."""
+    assert not {"Default"} & {*template["Parameters"]["JwtIssuer"], *template["Parameters"]["JwtAudience"]}
+    resources = template["Resources"]
+    assert resources["HttpApi"]["Properties"]["Auth"] == {
+        "DefaultAuthorizer": "Jwt",
+        "Authorizers": {
+            "Jwt": {
+                "IdentitySource": "$request.header.Authorization",
+                "JwtConfiguration": {"issuer": {"Ref": "JwtIssuer"}, "audience": [{"Ref": "JwtAudience"}]},
+            }
+        },
+    }
+    assert [key for key, one in resources.items() if re.search(r"Api\b|Url$|Route$", one["Type"])] == ["HttpApi"]
+    for logical_id, one in resources.items():
+        assert "FunctionUrlConfig" not in one["Properties"], logical_id
+        for event in one["Properties"].get("Events", {}).values():
+            if event["Type"] != "SQS":
+                assert event["Type"] == "HttpApi", logical_id
+                assert event["Properties"]["ApiId"] == {"Ref": "HttpApi"}
+                assert "Auth" not in event["Properties"]
