@@ -154,8 +154,10 @@ def _of(run: Run) -> Iterator[Span]:
 def _apart(run: Run) -> list[Span]:
     """Of spans that overlap keep the one that was found first; behind one that takes the whole run none can follow."""
     kept: list[Span] = []
+    taken = set[int]()
     for start, end, kind in _of(run):
-        if all(end <= first or last <= start for first, last, _ in kept):
+        if taken.isdisjoint(range(start, end)):
+            taken.update(range(start, end))
             kept.append((start, end, kind))
             if start <= run.groups[0][0] and run.groups[-1][1] <= end:
                 break
