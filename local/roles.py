@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _AWS = "arn:aws:iam::aws:policy/"
+_STATEMENTS_OF_THE_RUNTIME = {"Logs", "Poll", "Trace"}
 OF_THE_RUNTIME = {
     f"{_AWS}service-role/AWSLambdaBasicExecutionRole",
     f"{_AWS}service-role/AWSLambdaSQSQueueExecutionRole",
     f"{_AWS}AWSXrayWriteOnlyAccess",
 }
-"""What SAM attaches so that Lambda itself can write logs and traces, and poll queues. A function's code gets no right
-by them here, so that none comes to need one."""
+"""What SAM attaches to roles that it makes, and the Sids of others, by which Lambda itself writes logs and traces, and
+polls queues. A function's code gets no right by them here, so that none comes to need one."""
 
 
 def roles_of(template: Template, functions: Iterable[str], resolved: Mapping[str, Document]) -> dict[str, Role]:
@@ -60,6 +61,8 @@ def _role(template: Template, function: str) -> str:
 
 def _granted(place: str, document: Document) -> Iterator[Right]:
     for statement in _many(document["Statement"]):
+        if statement.get("Sid") in _STATEMENTS_OF_THE_RUNTIME:
+            continue
         if statement["Effect"] != "Allow" or statement.keys() - {"Sid", "Effect", "Action", "Resource"}:
             raise CannotStart(f"{place} says more than what it allows on which resources; nothing else is read here.")
         for action in _many(statement["Action"]):

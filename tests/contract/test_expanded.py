@@ -9,14 +9,6 @@ from cfnlint.api import lint_all
 from local.template import load
 from tests.contract.resources import Template, reference
 
-MANAGED = {
-    "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": "to write logs",
-    "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess": "to send traces",
-    "arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole": "for SAM to poll the function's queue",
-}
-"""AWS's own policies, which SAM attaches to every role it makes, on any resource. All others are the template's."""
-
-
 OWN_LAYER = dict.fromkeys(["FetchExternalData", "SendWebhook"], "OutboundLayer") | dict.fromkeys(
     ["ProcessCsv", "ScanCsv", "SplitCsv", "ProcessCsvChunk", "MergeCsv"], "CsvPipelineLayer"
 )
@@ -117,12 +109,12 @@ def test_every_alarm_speaks_where_a_topic_is_given(expanded: Template) -> None:
         assert one["TreatMissingData"] == "notBreaching"
 
 
-def test_roles_have_no_other_managed_policies(expanded: Template) -> None:
-    """Besides the template's own policies a role has only those of AWS that SAM cannot be kept from attaching."""
+def test_roles_have_no_policies_but_the_templates(expanded: Template) -> None:
+    """SAM would attach AWS's own, which speak of all logs and queues of the account."""
     for properties in of_type(expanded, "AWS::IAM::Role").values():
         assert len(properties["ManagedPolicyArns"]) <= 10, "IAM takes no more"
         for policy in properties["ManagedPolicyArns"]:
-            assert reference(policy) in {*MANAGED, "AddJobsPolicy", "RunJobsPolicy"}
+            assert reference(policy) in {"AddJobsPolicy", "RunJobsPolicy", "TracePolicy"}
 
 
 def test_outputs_name_what_an_operator_looks_for(expanded: Template, tasks: dict[str, str]) -> None:

@@ -9,10 +9,10 @@ import pytest
 import catalog
 from afterward import Task
 from afterward.delivery import LEG_RECEIVES
-from tests.contract.resources import Template, allowed, many, statements, targets
+from tests.contract.resources import Template, allowed, many, of_the_runtime, statements, targets
 from uploads import PREFIX
 
-BLOCK = ("", "Queue", "Logs", "Errors", "Throttles", "Age")
+BLOCK = ("", "Role", "Queue", "Logs", "Errors", "Throttles", "Age")
 """What belongs to a task, as suffixes of its logical id, in the order in which it stands in the template."""
 
 TIMES = {3_600: "an hour", 18_000: "five hours", 345_600: "four days"}
@@ -27,22 +27,23 @@ WILDCARDS = {
     ("AddJobsPolicy", "${Bucket.Arn}/envelopes/*"): "a prefix: the objects' names are the jobs'",
     ("RunJobsPolicy", "${Bucket.Arn}/envelopes/*"): "the same",
     ("RunJobsPolicy", "${Bucket.Arn}/archive/*"): "the same",
-    ("Api", "${Bucket.Arn}/archive/*"): "the same",
-    ("Api", "${Bucket.Arn}/results/*"): "the same, with the names that tasks give",
-    ("Api", "${Bucket.Arn}/uploads/*"): "the same, by owner and job",
-    ("FetchExternalData", "${Bucket.Arn}/results/*"): "the same",
-    ("SlowTask", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
-    ("Cleanup", "${Bucket.Arn}/scratch/*"): "the same",
-    ("ProcessCsv", "${Bucket.Arn}/uploads/*"): "the same, and files that somebody else has put there",
-    ("ProcessCsv", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
-    ("ScanCsv", "${Bucket.Arn}/uploads/*"): "as for ProcessCsv",
-    ("ScanCsv", "${Bucket.Arn}/scratch/*"): "the same",
-    ("SplitCsv", "${Bucket.Arn}/uploads/*"): "the same",
-    ("SplitCsv", "${Bucket.Arn}/scratch/*"): "the same",
-    ("ProcessCsvChunk", "${Bucket.Arn}/uploads/*"): "the same",
-    ("ProcessCsvChunk", "${Bucket.Arn}/scratch/*"): "the same",
-    ("MergeCsv", "${Bucket.Arn}/scratch/*"): "the same",
-    ("MergeCsv", "${Bucket.Arn}/results/*"): "a prefix: the objects' names are the jobs'",
+    ("ApiRole", "${Bucket.Arn}/archive/*"): "the same",
+    ("ApiRole", "${Bucket.Arn}/results/*"): "the same, with the names that tasks give",
+    ("ApiRole", "${Bucket.Arn}/uploads/*"): "the same, by owner and job",
+    ("FetchExternalDataRole", "${Bucket.Arn}/results/*"): "the same",
+    ("SlowTaskRole", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
+    ("CleanupRole", "${Bucket.Arn}/scratch/*"): "the same",
+    ("ProcessCsvRole", "${Bucket.Arn}/uploads/*"): "the same, and files that somebody else has put there",
+    ("ProcessCsvRole", "${Bucket.Arn}/scratch/*"): "the same, by owner, chain and job",
+    ("ScanCsvRole", "${Bucket.Arn}/uploads/*"): "as for ProcessCsv",
+    ("ScanCsvRole", "${Bucket.Arn}/scratch/*"): "the same",
+    ("SplitCsvRole", "${Bucket.Arn}/uploads/*"): "the same",
+    ("SplitCsvRole", "${Bucket.Arn}/scratch/*"): "the same",
+    ("ProcessCsvChunkRole", "${Bucket.Arn}/uploads/*"): "the same",
+    ("ProcessCsvChunkRole", "${Bucket.Arn}/scratch/*"): "the same",
+    ("MergeCsvRole", "${Bucket.Arn}/scratch/*"): "the same",
+    ("MergeCsvRole", "${Bucket.Arn}/results/*"): "a prefix: the objects' names are the jobs'",
+    ("TracePolicy", "*"): "X-Ray has no finer grain for writing traces",
 }
 """Every place where a resource ends in a wildcard, and why."""
 
@@ -52,10 +53,10 @@ def block(template: Template, logical_id: str, name: str) -> list[Any]:
     resources = template["Resources"]
     text = json.dumps([resources[logical_id + suffix] for suffix in BLOCK])
     parts = json.loads(text.replace(logical_id, "<Task>").replace(name, "<task>"))
-    function, queue = parts[0]["Properties"], parts[1]["Properties"]
+    function, role, queue = (parts[place]["Properties"] for place in range(3))
     for own in ("Environment", "Timeout", "MemorySize", "Layers"):
         function.pop(own, None)
-    function["Policies"] = [*function["Policies"][:2], function["Policies"][2]["Statement"][:2]]
+    role["Policies"] = role["Policies"][0]["PolicyDocument"]["Statement"][:4]
     function["Events"]["Messages"]["Properties"].pop("BatchSize")
     function["Events"]["Messages"]["Properties"].pop("ScalingConfig")
     queue.pop("VisibilityTimeout")
@@ -185,8 +186,26 @@ def test_whoever_adds_jobs_may_send_to_every_queue(template: Template, tasks: di
     sends = {one for one in allowed(template, by="AddJobsPolicy") if one.startswith("sqs:")}
     assert sends == {f"sqs:SendMessage on {logical_id}Queue" for logical_id in tasks}
     for logical_id in ["Api", *tasks, *NO_TASKS]:
-        policies = template["Resources"][logical_id]["Properties"]["Policies"]
+        policies = template["Resources"][f"{logical_id}Role"]["Properties"]["ManagedPolicyArns"]
         assert ({"Ref": "AddJobsPolicy"} in policies) == (logical_id != "S3Upload"), logical_id
+
+
+def test_lambda_itself_writes_and_polls_what_is_the_functions_own(template: Template, tasks: dict[str, str]) -> None:
+    """A function's role lets nobody write other logs or receive from other queues; traces alone have no finer grain."""
+    for logical_id in ["Api", *tasks, *NO_TASKS]:
+        queue = (
+            set()
+            if logical_id == "Api"
+            else {
+                f"sqs:{action} on {logical_id}Queue"
+                for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+            }
+        )
+        logs = {f"logs:{action} on {logical_id}Logs" for action in ("CreateLogStream", "PutLogEvents")}
+        assert of_the_runtime(template, by=logical_id) == logs | queue
+        function, role = (template["Resources"][name]["Properties"] for name in (logical_id, f"{logical_id}Role"))
+        assert function["Role"] == {"Fn::GetAtt": [f"{logical_id}Role", "Arn"]}
+        assert {"Ref": "TracePolicy"} in role["ManagedPolicyArns"]
 
 
 def test_a_worker_steers_its_own_messages_only(template: Template, tasks: dict[str, str]) -> None:

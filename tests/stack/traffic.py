@@ -217,6 +217,8 @@ class Traffic:
         for path in ("/tasks", "/users/ada@example.com/notifications", "/users/7/activity", "/users/7/statistics"):
             assert self.http.get(path).status_code == 200, path
         self._post("/tasks/chosen/cancel")
+        self._record(self._envelope(TASKS[0], "never-archived"), status=Status.FAILED)
+        assert not self._retried(f"{TASKS[0]}-never-archived")
         for task in TASKS:
             assert eventually(partial(self._retried, f"{task}-large"))
 
